@@ -3,7 +3,9 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= $(shell command -v python3.14 || command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The first interpreter that runs and is new enough (a name on PATH may be a shim for none).
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .PHONY: help setup demo demo-down test lint lock
 
@@ -13,7 +15,7 @@ help: ## List the targets
 setup: $(VENV)/.installed ## Make .venv with everything in it
 
 $(VENV)/.installed: requirements-dev.lock pyproject.toml
-	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	@test -n "$(PYTHON)" \
 	  || { echo 'Python 3.11 or newer is missing: install it (Debian: apt-get install python3 python3-venv).' >&2; exit 1; }
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null \
 	  || { echo 'The venv module of Python is missing: install it (Debian: apt-get install python3-venv).' >&2; exit 1; }
