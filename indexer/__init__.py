@@ -1,0 +1,1 @@
+"""Writing: change events in, documents in Elasticsearch out."""

@@ -1,0 +1,43 @@
+"""Preparing Elasticsearch: what `recordings-indexer init` creates."""
+
+from elasticsearch import BadRequestError, Elasticsearch
+
+from indexer import dead_letters
+from services import schema
+from services.es_client import failures_as_ours
+from services.indices import IndexNames
+
+
+def create_missing(client: Elasticsearch, names: IndexNames) -> list[str]:
+    """Create the indices and the alias that are not there; returns what was created.
+
+    Safe to repeat and to run twice at once. Raises BackendError.
+    """
+    created = []
+    with failures_as_ours():
+        if not client.indices.exists_alias(name=names.recordings):
+            created += _create(
+                client,
+                names.first_recordings_index,
+                mappings=schema.mapping(),
+                settings=schema.index_settings(),
+                aliases={names.recordings: {"is_write_index": True}},
+            )
+        if not client.indices.exists(index=names.dead_letters):
+            created += _create(
+                client,
+                names.dead_letters,
+                mappings=dead_letters.MAPPING,
+                settings={"number_of_shards": 1, "auto_expand_replicas": "0-1"},
+            )
+    return created
+
+
+def _create(client: Elasticsearch, index: str, **body: object) -> list[str]:
+    try:
+        client.indices.create(index=index, **body)  # type: ignore[arg-type]
+    except BadRequestError as error:
+        if error.error != "resource_already_exists_exception":
+            raise
+        return []  # another `init` was faster
+    return [index]

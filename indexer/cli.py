@@ -1,0 +1,123 @@
+"""`recordings-indexer`: the worker and the operator's commands."""
+
+import gzip
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, BinaryIO, NoReturn, cast
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from indexer import admin, celery_app, publisher, tasks
+from services.errors import BackendError, SettingsError
+from services.es_client import connect
+from services.indices import IndexNames
+from services.settings import (
+    ElasticsearchSettings,
+    IndexSettings,
+    PhoneSettings,
+    RedisSettings,
+    WorkerSettings,
+    load,
+)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console()
+errors = Console(stderr=True)
+
+
+@app.command()
+def init() -> None:
+    """Create the indices and aliases that are missing. Safe to repeat."""
+    names = IndexNames(load(IndexSettings).prefix)
+    with connect(load(ElasticsearchSettings)) as client:
+        created = admin.create_missing(client, names)
+    console.print(f"created {', '.join(created)}" if created else "nothing is missing")
+
+
+@app.command()
+def worker() -> None:
+    """Apply the change events of the queue until stopped (SIGTERM or Ctrl-C)."""
+    for settings in (ElasticsearchSettings, IndexSettings, PhoneSettings):
+        load(settings)
+    application = celery_app.make_app(load(RedisSettings))
+    tasks.register(application)
+    application.worker_main(
+        [
+            "--quiet",
+            "worker",
+            f"--queues={celery_app.QUEUE}",
+            f"--concurrency={load(WorkerSettings).concurrency}",
+            "--pool=prefork",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel=WARNING",
+        ]
+    )
+
+
+@app.command()
+def publish(
+    file: Annotated[
+        str, typer.Argument(help="Events, one JSON object a line; .gz too; - is stdin")
+    ],
+) -> None:
+    """Send the events of a file to the queue."""
+    application = celery_app.make_app(load(RedisSettings))
+    with _unzipped(file) as lines, _progress(file) as progress:
+        report = publisher.publish(application, lines, progress)
+    console.print(f"published {report.events} events in {report.messages} messages")
+    for number, reason in report.refused:
+        errors.print(f"line {number}: not JSON: {reason}", markup=False, highlight=False)
+    if report.refused:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _unzipped(raw: BinaryIO) -> Iterator[BinaryIO]:
+    if raw.name.endswith(".gz"):
+        with gzip.open(raw) as lines:
+            yield cast(BinaryIO, lines)
+    else:
+        yield raw
+
+
+@contextmanager
+def _progress(raw: BinaryIO) -> Iterator[Callable[[publisher.Report], None]]:
+    """A bar over the bytes of the file, or only a count where the length is not known."""
+    total = os.fstat(raw.fileno()).st_size if raw.seekable() else None
+    columns = (
+        TextColumn("publishing"),
+        BarColumn(),
+        TextColumn("{task.fields[events]} events"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task("", total=total or None, events=0)
+        yield lambda report: bar.update(
+            task, events=report.events, completed=raw.tell() if total else 0
+        )
+
+
+def main() -> None:
+    """The console script: our errors as one sentence, never as a stack trace."""
+    try:
+        app()
+    except SettingsError as error:
+        _stop(str(error), 2)
+    except BackendError as error:
+        _stop(str(error), 1)
+    except KeyboardInterrupt:
+        _stop("stopped", 130)
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    errors.print(message, markup=False, highlight=False)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Clients for Elasticsearch, and its failures as ours.
+
+The clients never retry by themselves: who calls knows the deadline. A search has a caller waiting,
+a bulk request merges again first.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from elasticsearch import (
+    ApiError,
+    AsyncElasticsearch,
+    Elasticsearch,
+    OrjsonSerializer,
+    TransportError,
+)
+
+from services.errors import BackendError
+from services.settings import ElasticsearchSettings
+
+RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+
+
+def _options(settings: ElasticsearchSettings) -> dict[str, Any]:
+    key = settings.api_key
+    return {
+        "hosts": str(settings.url).rstrip("/"),
+        "api_key": key.get_secret_value() if key else None,
+        "serializer": OrjsonSerializer(),
+        "max_retries": 0,
+        "retry_on_timeout": False,
+        "request_timeout": 30.0,
+    }
+
+
+def connect(settings: ElasticsearchSettings) -> Elasticsearch:
+    """A client for the indexer and its commands."""
+    return Elasticsearch(**_options(settings))
+
+
+def connect_async(settings: ElasticsearchSettings) -> AsyncElasticsearch:
+    """A client for the API."""
+    return AsyncElasticsearch(**_options(settings))
+
+
+@contextmanager
+def failures_as_ours() -> Iterator[None]:
+    """Turn the client's exceptions into BackendError: what was wrong, and whether to try again."""
+    try:
+        yield
+    except ApiError as error:
+        retryable = (
+            error.status_code in RETRYABLE_STATUS or error.error == "index_not_found_exception"
+        )
+        raise BackendError(
+            f"Elasticsearch answered {error.status_code} {error.error}", retryable=retryable
+        ) from error
+    except TransportError as error:
+        raise BackendError(f"Elasticsearch: {type(error).__name__}", retryable=True) from error

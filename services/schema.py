@@ -1,0 +1,203 @@
+"""The one field table: mapping and text analysis of the recordings index, and its version.
+
+Every field that is written or searched is named here. The mapping is strict: a field that is not
+in the table is refused by Elasticsearch.
+
+Text is kept three ways, for the three kinds of atoms of the query language:
+
+- by language (`transcript.<side>.<language>`, `notes.text.<language>`): case and accents folded,
+  elided articles dropped, inflections reduced. For bare words.
+- `folded.<where>`: case and accents folded only. For prefixes, and for bare words in recordings
+  of other languages.
+- `exact.<where>`: case folded only; Unicode word boundaries (UAX #29). For phrases.
+
+A turn or a note is one value of an array. The gap between values is wider than any `~n`, so that
+no phrase crosses it. `<where>` is a side of the transcript or `notes`.
+"""
+
+from typing import Any, Final
+
+VERSION: Final = 1
+
+SIDES: Final = ("agent", "customer", "other")
+NOTES: Final = "notes"
+OTHER_LANGUAGE: Final = "none"
+MAX_WINDOW: Final = 100_000
+POSITION_GAP: Final = 100
+
+# A language's filters: what is done to a lower-case word before its accents are folded.
+LANGUAGES: Final[dict[str, tuple[str, ...]]] = {
+    "de": ("german_normalization", "de_stemmer"),
+    "en": ("en_possessive", "en_stemmer"),
+    "es": ("es_stemmer",),
+    "fr": ("fr_stemmer",),
+    "it": ("it_stemmer",),
+    "nl": ("nl_stemmer",),
+    "pt": ("pt_stemmer",),
+}
+_STEMMERS: Final = {
+    "en_possessive": "possessive_english",
+    "de_stemmer": "light_german",
+    "en_stemmer": "english",
+    "es_stemmer": "light_spanish",
+    "fr_stemmer": "light_french",
+    "it_stemmer": "light_italian",
+    "nl_stemmer": "dutch",
+    "pt_stemmer": "light_portuguese",
+}
+# French and Italian articles and pronouns that an apostrophe ties to the next word.
+_FRENCH: Final = [
+    "l",
+    "m",
+    "t",
+    "qu",
+    "n",
+    "s",
+    "j",
+    "d",
+    "c",
+    "jusqu",
+    "lorsqu",
+    "puisqu",
+    "quoiqu",
+]
+_ITALIAN: Final = ["un", "all", "dall", "dell", "nell", "sull", "coll", "gl", "agl", "dagl", "v"]
+
+_KEYWORD: Final = {"type": "keyword"}
+_GUID: Final = {"type": "keyword", "normalizer": "guid"}
+_STORED: Final = {"type": "keyword", "index": False, "doc_values": False}
+_STORED_NUMBER: Final = {"type": "double", "index": False, "doc_values": False}
+_DATE: Final = {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
+
+
+def _text(analyzer: str) -> dict[str, Any]:
+    return {"type": "text", "analyzer": analyzer, "position_increment_gap": POSITION_GAP}
+
+
+def _spoken(where: str) -> dict[str, Any]:
+    """The text of one side or of the notes, one field for each language."""
+    copies = {"copy_to": [f"folded.{where}", f"exact.{where}"]}
+    fields = {language: _text(language) | copies for language in LANGUAGES}
+    fields[OTHER_LANGUAGE] = {"type": "text", "index": False} | copies
+    return {"properties": fields}
+
+
+def _party() -> dict[str, Any]:
+    return {"properties": {"fullName": _STORED, "phoneNumber": _STORED}}
+
+
+_PLACES: Final = (*SIDES, NOTES)
+
+FIELDS: Final[dict[str, Any]] = {
+    # What the document is, and the state that merging needs.
+    "tenantId": _KEYWORD,
+    "recordingId": _KEYWORD,
+    "version": {"type": "long"},
+    "deleted": {"type": "boolean"},
+    "deletedAt": _DATE,
+    # What an answer shows, in its own names.
+    "ownerId": _GUID,
+    "direction": _KEYWORD,
+    "from": _party(),
+    "to": _party(),
+    "date": _DATE,
+    "analysisResult": {
+        "properties": {
+            "score": {"type": "double"},
+            "sentiment": _KEYWORD,
+            "status": {"type": "byte"},
+        }
+    },
+    "channels": {"type": "byte"},
+    "duration": {"type": "double"},
+    "tags": {"properties": {"id": _GUID, "value": _STORED}},
+    "video": {"properties": {"status": _STORED, "errorDetail": _STORED}},
+    "hasNotes": {"type": "boolean"},
+    # What is searched.
+    "language": _KEYWORD,
+    "phones": {"properties": {"e164": _KEYWORD, "reversed": _KEYWORD, "extension": _KEYWORD}},
+    "transcript": {
+        "properties": {side: _spoken(side) for side in SIDES} | {"offset": _STORED_NUMBER}
+    },
+    "notes": {
+        "properties": {
+            "id": _STORED,
+            "version": {"type": "long", "index": False, "doc_values": False},
+            "authorId": _STORED,
+            "createdAt": _STORED,
+            "text": _spoken(NOTES),
+        }
+    },
+    "folded": {"properties": {where: _text("folded") for where in _PLACES}},
+    "exact": {"properties": {where: _text("exact") | {"norms": False} for where in _PLACES}},
+}
+
+
+def mapping() -> dict[str, Any]:
+    """The mapping of the recordings index."""
+    return {"dynamic": "strict", "_meta": {"schema_version": VERSION}, "properties": FIELDS}
+
+
+def index_settings() -> dict[str, Any]:
+    """The settings of the recordings index: paging window, freshness, text analysis."""
+    return {
+        "number_of_shards": 1,
+        "auto_expand_replicas": "0-1",
+        "refresh_interval": "1s",
+        "max_result_window": MAX_WINDOW,
+        "analysis": _analysis(),
+    }
+
+
+def _analyzer(*filters: str) -> dict[str, Any]:
+    return {
+        "type": "custom",
+        "char_filter": ["apostrophes"],
+        "tokenizer": "standard",
+        "filter": ["lowercase", *filters],
+    }
+
+
+def _analysis() -> dict[str, Any]:
+    by_language = {
+        language: _analyzer("elided", *filters, "asciifolding")
+        for language, filters in LANGUAGES.items()
+    }
+    stemmers = {
+        name: {"type": "stemmer", "language": language} for name, language in _STEMMERS.items()
+    }
+    return {
+        "char_filter": {"apostrophes": {"type": "mapping", "mappings": _same_apostrophes()}},
+        "filter": stemmers | {"elided": {"type": "elision", "articles": _FRENCH + _ITALIAN}},
+        "normalizer": {"guid": {"type": "custom", "filter": ["lowercase"]}},
+        "analyzer": by_language
+        | {"folded": _analyzer("elided", "asciifolding"), "exact": _analyzer()},
+    }
+
+
+def _same_apostrophes() -> list[str]:
+    return [f"\\u{ord(typographic):04x}=>'" for typographic in APOSTROPHES]
+
+
+# Typographic apostrophes that count as the plain one, in texts and in queries.
+APOSTROPHES: Final = "\u2018\u2019\u201a\u201b\u02bc\uff07"
+
+
+def word_fields(where: tuple[str, ...]) -> list[str]:
+    """The fields in which a bare word is looked for, in these places."""
+    stems = [
+        f"{NOTES}.text.{language}" if place == NOTES else f"transcript.{place}.{language}"
+        for place in where
+        for language in LANGUAGES
+    ]
+    return [f"folded.{place}" for place in where] + stems
+
+
+def folded_fields(where: tuple[str, ...]) -> list[str]:
+    """The fields in which a prefix is looked for."""
+    return [f"folded.{place}" for place in where]
+
+
+def exact_fields(where: tuple[str, ...]) -> list[str]:
+    """The fields in which a phrase is looked for."""
+    return [f"exact.{place}" for place in where]

@@ -1,0 +1,137 @@
+"""Every setting of the service: the only module that reads the environment.
+
+One small class for each concern, so that a program asks only for what it needs. A variable is the
+class's prefix and the field's name in upper case, `RECORDINGS_API_PORT` for example. The same name
+as a file in /run/secrets works too (for secrets); the environment wins over the file.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self, TypeVar
+
+from pydantic import (
+    AnyHttpUrl,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.errors import SettingsError
+
+SECRETS = Path("/run/secrets")
+Region = Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")]
+
+
+def _config(prefix: str) -> SettingsConfigDict:
+    return SettingsConfigDict(
+        env_prefix=prefix,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+    )
+
+
+class ElasticsearchSettings(BaseSettings):
+    """Where Elasticsearch is."""
+
+    model_config = _config("RECORDINGS_ELASTICSEARCH_")
+
+    url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:9200")
+    api_key: SecretStr | None = None
+
+
+class IndexSettings(BaseSettings):
+    """How the indices are called, and how the text of a tenant's telephone numbers is read."""
+
+    model_config = _config("RECORDINGS_INDEX_")
+
+    prefix: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")] = "voice"
+
+
+class PhoneSettings(BaseSettings):
+    """The region (ISO 3166) that a number without a country code belongs to.
+
+    `regions` maps tenants to theirs, as JSON: RECORDINGS_PHONE_REGIONS='{"acme": "IT"}'.
+    Both programs need the same values: one writes the numbers, the other looks them up.
+    """
+
+    model_config = _config("RECORDINGS_PHONE_")
+
+    region: Region | None = None
+    regions: dict[str, Region] = {}
+
+    def region_of(self, tenant_id: str) -> str | None:
+        return self.regions.get(tenant_id, self.region)
+
+
+class RedisSettings(BaseSettings):
+    """The broker, and how long (seconds) a lost worker's messages stay away from the others."""
+
+    model_config = _config("RECORDINGS_")
+
+    redis_url: Annotated[str, StringConstraints(pattern=r"^(rediss?|unix)://")] = (
+        "redis://127.0.0.1:6379/0"
+    )
+    visibility_timeout: Annotated[int, Field(ge=30, le=86_400)] = 300
+
+
+class WorkerSettings(BaseSettings):
+    """How the worker works: its processes, and the bounds of one bulk request."""
+
+    model_config = _config("RECORDINGS_WORKER_")
+
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 2
+    bulk_count: Annotated[int, Field(ge=1, le=10_000)] = 500
+    bulk_bytes: Annotated[int, Field(ge=1_000, le=90_000_000)] = 5_000_000
+
+
+class ApiSettings(BaseSettings):
+    """Where the API listens and what it allows; times in seconds."""
+
+    model_config = _config("RECORDINGS_API_")
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8080
+    base_path: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""
+    max_quantity: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    search_timeout: Annotated[float, Field(gt=0, le=300)] = 10.0
+
+
+class AuthSettings(BaseSettings):
+    """What a token is verified against: a JWKS address or one public key, issuer and audience."""
+
+    model_config = _config("RECORDINGS_AUTH_")
+
+    jwks_url: AnyHttpUrl | None = None
+    public_key: str | None = None
+    issuer: Annotated[str, StringConstraints(min_length=1)]
+    audience: Annotated[str, StringConstraints(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_source_of_keys(self) -> Self:
+        if (self.jwks_url is None) == (self.public_key is None):
+            raise ValueError("set one of RECORDINGS_AUTH_JWKS_URL and RECORDINGS_AUTH_PUBLIC_KEY")
+        return self
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(settings: type[S]) -> S:
+    """Read one group of settings.
+
+    Raises SettingsError with the name of the first wrong setting; never with its value.
+    """
+    try:
+        return settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        prefix = settings.model_config.get("env_prefix", "")
+        name = (
+            prefix + "__".join(str(part) for part in first["loc"]).upper() if first["loc"] else ""
+        )
+        raise SettingsError(f"{name}: {first['msg']}" if name else first["msg"]) from None
