@@ -62,7 +62,7 @@ def worker() -> None:
 @app.command()
 def publish(
     file: Annotated[
-        str, typer.Argument(help="Events, one JSON object a line; .gz too; - is stdin")
+        typer.FileBinaryRead, typer.Argument(help="One JSON event a line; .gz too; - is stdin")
     ],
 ) -> None:
     """Send the events of a file to the queue."""

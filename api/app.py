@@ -1,0 +1,50 @@
+"""The API's map: what is wired to what, the middlewares and the routes."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from api import metrics
+from api.auth import Authenticator, keys_from
+from api.handlers import Handlers
+from api.problems import answer_every_request
+from api.search import RecordingSearch
+from services.es_client import connect_async
+from services.indices import IndexNames
+from services.settings import (
+    ApiSettings,
+    AuthSettings,
+    ElasticsearchSettings,
+    IndexSettings,
+    PhoneSettings,
+    load,
+)
+
+
+def create_app(api: ApiSettings) -> web.Application:
+    """The application; the other settings are read here too. Raises SettingsError."""
+    auth = load(AuthSettings)
+    client = connect_async(load(ElasticsearchSettings))
+    handlers = Handlers(
+        authenticator=Authenticator(keys_from(auth), auth.issuer, auth.audience),
+        search=RecordingSearch(client, IndexNames(load(IndexSettings).prefix), api.search_timeout),
+        phones=load(PhoneSettings),
+        max_quantity=api.max_quantity,
+    )
+
+    async def close_client(_: web.Application) -> AsyncIterator[None]:
+        yield
+        await client.close()
+
+    app = web.Application(middlewares=[metrics.measure, answer_every_request])
+    app.cleanup_ctx.append(close_client)
+    app.add_routes(
+        [
+            web.get(f"{api.base_path}/v1/recordings", handlers.list_recordings),
+            web.get(f"{api.base_path}/v1/recordings/{{id}}", handlers.one_recording),
+            web.get("/healthz", handlers.alive),
+            web.get("/readyz", handlers.ready),
+            web.get("/metrics", metrics.show),
+        ]
+    )
+    return app

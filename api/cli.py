@@ -1,0 +1,59 @@
+"""`recordings-api`: the command that serves."""
+
+import sys
+from typing import Final
+
+import typer
+import uvloop
+from aiohttp import web
+
+from api.app import create_app
+from services.errors import SettingsError
+from services.observability import configure_logging
+from services.settings import ApiSettings, load
+
+# A thousand users in the query string, percent-encoded, fit into one request line.
+MAX_LINE_BYTES: Final = 65_536
+GRACE_SECONDS: Final = 2.0
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _commands() -> None:
+    """Search over call recordings and their notes."""
+
+
+@app.command()
+def serve() -> None:
+    """Answer requests until stopped (SIGTERM or Ctrl-C)."""
+    configure_logging()
+    api = load(ApiSettings)
+    application = create_app(api)
+    web.run_app(
+        application,
+        host=api.host,
+        port=api.port,
+        loop=uvloop.new_event_loop(),
+        access_log=None,
+        print=lambda text: typer.echo(text, err=True),
+        handler_cancellation=True,
+        max_line_size=MAX_LINE_BYTES,
+        shutdown_timeout=GRACE_SECONDS,
+    )
+
+
+def main() -> None:
+    """The console script: a wrong setting or a port in use is one sentence."""
+    try:
+        app()
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(2)
+    except OSError as error:
+        typer.echo(f"cannot listen: {error.strerror}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

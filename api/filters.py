@@ -1,0 +1,53 @@
+"""The parameters as filters of Elasticsearch: each function one parameter."""
+
+from api.parameters import ListParameters, Tags, Users
+from api.query.compiler import Clause, any_of, compile_query
+from services.instants import Instant
+from services.schema import NOTES, SIDES
+
+
+def compile_filters(asked: ListParameters) -> list[Clause]:
+    """The clauses that must all hold. Who may see what is not here: see `api.search`."""
+    clauses: list[Clause] = []
+    if asked.words is not None:
+        clauses.append(compile_query(asked.words, SIDES))
+    if asked.noteswords is not None:
+        clauses.append(compile_query(asked.noteswords, (NOTES,)))
+    if asked.sentiment:
+        clauses.append({"terms": {"analysisResult.sentiment": list(asked.sentiment)}})
+    if asked.tel:
+        clauses.append(any_of([_number(number) for number in asked.tel]))
+    if asked.startdate:
+        clauses.append(_dates(asked.startdate, asked.end))
+    if asked.users:
+        clauses.append(_owners(asked.users))
+    if asked.tagids:
+        clauses += _tags(asked.tagids)
+    return clauses
+
+
+def _number(keys: dict[str, str]) -> Clause:
+    match keys:
+        case {"e164": number}:
+            return {"term": {"phones.e164": number}}
+        case {"end": digits}:
+            return {"prefix": {"phones.reversed": digits[::-1]}}
+    return {"term": {"phones.extension": keys["extension"]}}
+
+
+def _dates(start: Instant, end: Instant | None) -> Clause:
+    bounds: dict[str, object] = {"gte": start.ceil_ms, "format": "epoch_millis"}
+    if end:
+        bounds["lt"] = end.ceil_ms
+    return {"range": {"date": bounds}}
+
+
+def _owners(users: Users) -> Clause:
+    owners = {"terms": {"ownerId": list(users.ids)}}
+    return owners if users.include else {"bool": {"must_not": [owners]}}
+
+
+def _tags(tags: Tags) -> list[Clause]:
+    if tags.all:
+        return [{"term": {"tags.id": tag}} for tag in tags.ids]
+    return [{"terms": {"tags.id": list(tags.ids)}}]

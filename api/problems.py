@@ -1,0 +1,114 @@
+"""Errors as answers: `application/problem+json` (RFC 9457), and nothing of what is inside.
+
+The one middleware that every request passes: it gives the request its id and turns whatever goes
+wrong into a problem. What is not the caller's fault is logged by its kind, and told as
+"unavailable" or "internal" only.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from services.errors import BackendError, CallerError
+
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+RETRY_AFTER_SECONDS: Final = 2
+_PLAIN_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+# The statuses that are not 400, and how each kind of problem is called.
+_STATUS: Final = {"unauthorized": 401, "forbidden": 403, "not_found": 404}
+_TITLES: Final = {
+    400: "Bad request",
+    401: "Authentication is required",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    500: "Internal error",
+    503: "Search is not available",
+}
+
+log = structlog.get_logger("api")
+
+
+def problem(
+    request: web.Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> web.Response:
+    """A problem's response; members that are None are left out."""
+    body = {
+        "type": f"urn:recordings:problem:{code}",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        **{name: value for name, value in members.items() if value is not None},
+        "requestId": request[REQUEST_ID],
+    }
+    return web.Response(
+        body=orjson.dumps(body),
+        status=status,
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+@web.middleware
+async def answer_every_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its id and answer its errors as problems."""
+    given = request.headers.get("X-Request-ID", "")
+    request[REQUEST_ID] = given if _PLAIN_TOKEN.fullmatch(given) else uuid.uuid4().hex
+    try:
+        response = await handler(request)
+    except CallerError as error:
+        response = _callers_fault(request, error)
+    except web.HTTPException as error:
+        response = _of_the_framework(request, error)
+    except BackendError as error:
+        response = _backends_fault(request, error)
+    except Exception as error:  # the last line: whatever it is, the caller sees only "internal"
+        log.exception("request_failed", kind=type(error).__name__, request_id=request[REQUEST_ID])
+        response = problem(request, 500, "internal", "the request could not be answered")
+    response.headers["X-Request-ID"] = request[REQUEST_ID]
+    return response
+
+
+def _callers_fault(request: web.Request, error: CallerError) -> web.Response:
+    return problem(
+        request,
+        _STATUS.get(error.code, 400),
+        error.code,
+        error.detail,
+        headers={"WWW-Authenticate": "Bearer"} if error.code == "unauthorized" else None,
+        parameter=error.parameter,
+        position=error.position,
+    )
+
+
+def _of_the_framework(request: web.Request, error: web.HTTPException) -> web.Response:
+    """Unknown paths and methods, bodies that are too large."""
+    code = re.sub(r"\W+", "_", error.reason.lower())
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+    return problem(request, error.status, code, error.reason, headers=headers)
+
+
+def _backends_fault(request: web.Request, error: BackendError) -> web.Response:
+    log.error("backend_failed", reason=str(error), request_id=request[REQUEST_ID])
+    if not error.retryable:
+        return problem(request, 500, "internal", "the request could not be answered")
+    return problem(
+        request,
+        503,
+        "unavailable",
+        "the search cannot answer at the moment; try again",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )

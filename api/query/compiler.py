@@ -1,0 +1,75 @@
+"""The tree of a query as an Elasticsearch query. Knows the names of `services.schema` only.
+
+What a person wrote becomes the value of a `match`, an `intervals` or a `prefix`; it is never read
+as a query language by Elasticsearch.
+"""
+
+import re
+import unicodedata
+from typing import Any, Final
+
+from api.query.nodes import And, Node, Not, Or, Phrase, Prefix, Word
+from services import schema
+
+Clause = dict[str, Any]
+Places = tuple[str, ...]
+
+# What UAX #29 keeps in one word: letters and digits, apostrophes and points between them.
+_LAST_WORD: Final = re.compile(r"\w+(?:(?<=\d)[.,;'](?=\d)\w+|(?<=[^\W\d])[.:'](?=[^\W\d])\w+)*$")
+
+
+def compile_query(node: Node, places: Places) -> Clause:
+    """The clause that holds for the recordings that the query means.
+
+    `places` is where words without a side are looked for: sides of the transcript, or the notes.
+    """
+    match node:
+        case And(children):
+            return {"bool": {"must": [compile_query(child, places) for child in children]}}
+        case Or(children):
+            return any_of([compile_query(child, places) for child in children])
+        case Not(child):
+            return {"bool": {"must_not": [compile_query(child, places)]}}
+        case _:
+            return _compile_atom(node, (node.side,) if node.side else places)
+
+
+def _compile_atom(atom: Word | Prefix | Phrase, places: Places) -> Clause:
+    text = unicodedata.normalize("NFC", atom.text)  # as the texts are in the index
+    match atom:
+        case Word():
+            return _adjacent(text, schema.word_fields(places))
+        case Prefix():
+            return _prefix(text, schema.folded_fields(places))
+        case Phrase(gaps=0):
+            return _adjacent(text, schema.exact_fields(places))
+    return _ordered(text, atom.gaps, schema.exact_fields(places))
+
+
+def any_of(clauses: list[Clause]) -> Clause:
+    """The clause that holds where one of these does."""
+    return {"bool": {"should": clauses, "minimum_should_match": 1}}
+
+
+def _adjacent(text: str, fields: list[str]) -> Clause:
+    return {"multi_match": {"query": text, "type": "phrase", "fields": fields}}
+
+
+def _ordered(text: str, gaps: int, fields: list[str]) -> Clause:
+    rule = {"match": {"query": text, "ordered": True, "max_gaps": gaps}}
+    return any_of([{"intervals": {field: rule}} for field in fields])
+
+
+def _prefix(text: str, fields: list[str]) -> Clause:
+    last = _LAST_WORD.search(text)
+    head, tail = (text[: last.start()], last[0]) if last else ("", text)
+    if not re.search(r"\w", head):
+        match = {"query": text, "type": "bool_prefix", "operator": "and", "fields": fields}
+        return {"multi_match": match}
+    # `e-mai*`: the parts adjacent and in order, the last of them a prefix.
+    parts = [
+        {"match": {"query": head, "ordered": True, "max_gaps": 0}},
+        {"prefix": {"prefix": tail}},
+    ]
+    rule = {"all_of": {"ordered": True, "max_gaps": 0, "intervals": parts}}
+    return any_of([{"intervals": {field: rule}} for field in fields])
