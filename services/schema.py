@@ -25,26 +25,19 @@ OTHER_LANGUAGE: Final = "none"
 MAX_WINDOW: Final = 100_000
 POSITION_GAP: Final = 100
 
-# A language's filters: what is done to a lower-case word before its accents are folded.
+# Each language's stemmers. Where there are two, a word is kept under both stems: the light one
+# reduces nouns and adjectives and does not need the accents, the other reduces verbs as well.
 LANGUAGES: Final[dict[str, tuple[str, ...]]] = {
-    "de": ("german_normalization", "de_stemmer"),
-    "en": ("en_possessive", "en_stemmer"),
-    "es": ("es_stemmer",),
-    "fr": ("fr_stemmer",),
-    "it": ("it_stemmer",),
-    "nl": ("nl_stemmer",),
-    "pt": ("pt_stemmer",),
+    "de": ("light_german", "german"),
+    "en": ("english",),
+    "es": ("light_spanish", "spanish"),
+    "fr": ("light_french", "french"),
+    "it": ("light_italian", "italian"),
+    "nl": ("dutch",),
+    "pt": ("light_portuguese", "portuguese"),
 }
-_STEMMERS: Final = {
-    "en_possessive": "possessive_english",
-    "de_stemmer": "light_german",
-    "en_stemmer": "english",
-    "es_stemmer": "light_spanish",
-    "fr_stemmer": "light_french",
-    "it_stemmer": "light_italian",
-    "nl_stemmer": "dutch",
-    "pt_stemmer": "light_portuguese",
-}
+# What comes before the stemmers: the possessive 's, and ae, oe, ue, ss for their one letter.
+_BEFORE_STEMMING: Final = {"en": ["possessive_english"], "de": ["german_normalization"]}
 # French and Italian articles and pronouns that an apostrophe ties to the next word.
 _FRENCH: Final = [
     "l",
@@ -159,19 +152,26 @@ def _analyzer(*filters: str) -> dict[str, Any]:
 
 
 def _analysis() -> dict[str, Any]:
-    by_language = {
-        language: _analyzer("elided", *filters, "asciifolding")
-        for language, filters in LANGUAGES.items()
+    stemmers = {name for names in LANGUAGES.values() for name in names} | {"possessive_english"}
+    filters: dict[str, Any] = {
+        name: {"type": "stemmer", "language": name} for name in sorted(stemmers)
     }
-    stemmers = {
-        name: {"type": "stemmer", "language": language} for name, language in _STEMMERS.items()
-    }
+    filters["elided"] = {"type": "elision", "articles": _FRENCH + _ITALIAN}
+    analyzers = {"folded": _analyzer("elided", "asciifolding"), "exact": _analyzer()}
+    for language, names in LANGUAGES.items():
+        stems = [f"{name}, asciifolding" for name in names]
+        filters[f"{language}_stems"] = {
+            "type": "multiplexer",
+            "filters": stems,
+            "preserve_original": False,
+        }
+        before = _BEFORE_STEMMING.get(language, [])
+        analyzers[language] = _analyzer("elided", *before, f"{language}_stems")
     return {
         "char_filter": {"apostrophes": {"type": "mapping", "mappings": _same_apostrophes()}},
-        "filter": stemmers | {"elided": {"type": "elision", "articles": _FRENCH + _ITALIAN}},
+        "filter": filters,
         "normalizer": {"guid": {"type": "custom", "filter": ["lowercase"]}},
-        "analyzer": by_language
-        | {"folded": _analyzer("elided", "asciifolding"), "exact": _analyzer()},
+        "analyzer": analyzers,
     }
 
 
