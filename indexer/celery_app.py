@@ -1,10 +1,11 @@
 """The Celery application: queue, delivery and signals.
 
 A message leaves the queue for good only when its events are settled (late acknowledgement); what a
-lost worker had comes back after the visibility timeout.
+lost worker had comes back after the visibility timeout. A worker is one process without a pool:
+more workers are more processes, and a stop has nobody to wait for but the task at hand.
 """
 
-import multiprocessing
+import time
 from typing import Any, Final
 
 from celery import Celery, signals
@@ -14,8 +15,25 @@ from services.settings import RedisSettings
 
 QUEUE: Final = "recordings"
 
-# Set in the parent when a stop is asked for; its pool processes inherit it by fork.
-stopping = multiprocessing.get_context("fork").Event()
+
+class StopFlag:
+    """Says that the worker is to stop.
+
+    A flag and short sleeps, because it is set by a signal handler in the same thread that waits:
+    a lock could be held right then.
+    """
+
+    requested = False
+
+    def wait(self, timeout: float) -> bool:
+        """Wait so many seconds, less when a stop is asked for; returns whether it is."""
+        end = time.monotonic() + timeout
+        while not self.requested and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
+        return self.requested
+
+
+stopping: Final = StopFlag()
 
 
 def make_app(redis: RedisSettings) -> Celery:
@@ -28,10 +46,8 @@ def make_app(redis: RedisSettings) -> Celery:
         task_ignore_result=True,
         task_acks_late=True,
         task_acks_on_failure_or_timeout=False,
-        task_reject_on_worker_lost=True,
         broker_transport_options={"visibility_timeout": redis.visibility_timeout},
         broker_connection_retry_on_startup=True,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=128,
     )
@@ -43,9 +59,9 @@ def _our_logging(**_: Any) -> None:
     configure_logging()
 
 
-def _tell_the_pool(**_: Any) -> None:
-    stopping.set()
+def _remember_the_stop(**_: Any) -> None:
+    stopping.requested = True
 
 
 signals.setup_logging.connect(_our_logging)
-signals.worker_shutting_down.connect(_tell_the_pool)
+signals.worker_shutting_down.connect(_remember_the_stop)

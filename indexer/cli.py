@@ -3,11 +3,13 @@
 import gzip
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, BinaryIO, NoReturn, cast
 
 import typer
+from celery.platforms import SecurityWarning
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -41,17 +43,18 @@ def init() -> None:
 @app.command()
 def worker() -> None:
     """Apply the change events of the queue until stopped (SIGTERM or Ctrl-C)."""
-    for settings in (ElasticsearchSettings, IndexSettings, PhoneSettings):
+    for settings in (ElasticsearchSettings, IndexSettings, PhoneSettings, WorkerSettings):
         load(settings)
     application = celery_app.make_app(load(RedisSettings))
     tasks.register(application)
+    # Celery warns root because of pickle, which this worker refuses.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     application.worker_main(
         [
             "--quiet",
             "worker",
             f"--queues={celery_app.QUEUE}",
-            f"--concurrency={load(WorkerSettings).concurrency}",
-            "--pool=prefork",
+            "--pool=solo",
             "--without-gossip",
             "--without-mingle",
             "--loglevel=WARNING",

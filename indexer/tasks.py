@@ -39,7 +39,7 @@ log = structlog.get_logger("indexer")
 
 @cache
 def process_sink() -> Sink:
-    """One sink, and with it one client, for each process of the pool: made after the fork."""
+    """The one sink of this process."""
     worker = load(WorkerSettings)
     return Sink(
         client=connect(load(ElasticsearchSettings)),
@@ -67,26 +67,23 @@ def _settle(events: list[object]) -> bool:
 class Gathered(Batches):  # type: ignore[misc]  # the library has no types
     """Batches that acknowledge only what was settled.
 
-    The library acknowledges whatever the outcome; here a batch that failed, or whose process was
-    lost, goes back to the queue.
+    The library acknowledges whatever the outcome; here a batch that failed goes back to the queue.
     """
 
     flush_every = GATHER_COUNT
     flush_interval = GATHER_SECONDS
 
     def flush(self, requests: Collection[Any]) -> Any:
-        def settled(applied: bool | None) -> None:
+        def settle(applied: object) -> None:
             for request in requests:
-                if applied:
+                if applied is True:
                     request.acknowledge()
                 else:
                     request.reject(requeue=True)
 
+        gathered = [SimpleRequest.from_request(request) for request in requests]
         return self._pool.apply_async(
-            apply_batches_task,
-            (self, ([SimpleRequest.from_request(request) for request in requests],), 0, None),
-            callback=settled,
-            error_callback=lambda _: settled(False),
+            apply_batches_task, (self, (gathered,), 0, None), callback=settle
         )
 
 

@@ -80,11 +80,10 @@ class RedisSettings(BaseSettings):
 
 
 class WorkerSettings(BaseSettings):
-    """How the worker works: its processes, and the bounds of one bulk request."""
+    """The bounds of one bulk request: documents, and bytes as sent."""
 
     model_config = _config("RECORDINGS_WORKER_")
 
-    concurrency: Annotated[int, Field(ge=1, le=64)] = 2
     bulk_count: Annotated[int, Field(ge=1, le=10_000)] = 500
     bulk_bytes: Annotated[int, Field(ge=1_000, le=90_000_000)] = 5_000_000
 
