@@ -1,0 +1,130 @@
+"""Tokens: which are believed, and what is said about the others."""
+
+import time
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from api.auth import Authenticator, keys_from
+from services.acl import Principal, Role
+from services.errors import CallerError, SettingsError
+from services.settings import AuthSettings
+
+USER = "1efc024d-0000-4000-8000-00000000000a"
+KEYS: dict[str, Any] = {
+    "ES256": ec.generate_private_key(ec.SECP256R1()),
+    "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate(),
+}
+
+
+def pem(key: Any) -> str:
+    public = key.public_key()
+    text: bytes = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return text.decode()
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    now = int(time.time())
+    good = {
+        "sub": USER.upper(),
+        "tenant": "acme",
+        "role": "user",
+        "iss": "issuer",
+        "aud": "audience",
+        "exp": now + 60,
+    }
+    return {name: value for name, value in (good | changes).items() if value is not None}
+
+
+def authenticator(algorithm: str = "ES256") -> Authenticator:
+    settings = AuthSettings(public_key=pem(KEYS[algorithm]), issuer="issuer", audience="audience")
+    return Authenticator(keys_from(settings), "issuer", "audience")
+
+
+async def refusal(header: str | None, algorithm: str = "ES256") -> str:
+    with pytest.raises(CallerError) as caught:
+        await authenticator(algorithm).principal(header)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("algorithm", KEYS)
+async def test_a_good_token(algorithm: str) -> None:
+    token = jwt.encode(claims(), KEYS[algorithm], algorithm=algorithm)
+    principal = await authenticator(algorithm).principal(f"bearer {token}")
+    assert principal == Principal("acme", USER, Role.USER)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"exp": int(time.time()) - 3600}, id="expired"),
+        pytest.param({"exp": None}, id="never expires"),
+        pytest.param({"nbf": int(time.time()) + 3600}, id="not yet valid"),
+        pytest.param({"iss": "somebody"}, id="another issuer"),
+        pytest.param({"aud": "others"}, id="another audience"),
+        pytest.param({"aud": None}, id="no audience"),
+        pytest.param({"sub": None}, id="no subject"),
+        pytest.param({"sub": "root"}, id="subject that is no GUID"),
+    ],
+)
+async def test_a_token_that_is_not_good(changes: dict[str, Any]) -> None:
+    token = jwt.encode(claims(**changes), KEYS["ES256"], algorithm="ES256")
+    assert await refusal(f"Bearer {token}") == "unauthorized"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"tenant": None}, id="no tenant"),
+        pytest.param({"tenant": ""}, id="empty tenant"),
+        pytest.param({"tenant": ["acme"]}, id="tenant that is no text"),
+        pytest.param({"role": None}, id="no role"),
+        pytest.param({"role": "root"}, id="unknown role"),
+        pytest.param({"role": ["administrator"]}, id="role that is no text"),
+    ],
+)
+async def test_a_good_token_that_may_not_search(changes: dict[str, Any]) -> None:
+    token = jwt.encode(claims(**changes), KEYS["ES256"], algorithm="ES256")
+    assert await refusal(f"Bearer {token}") == "forbidden"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic abc",
+        "Bearer a.b.c",
+        "Bearer \u00e9",
+        "Bearer {}.{}.{}",
+    ],
+)
+async def test_what_is_no_token(header: str | None) -> None:
+    assert await refusal(header) == "unauthorized"
+
+
+async def test_no_token_chooses_how_it_is_checked() -> None:
+    unsigned = jwt.encode(claims(), None, algorithm="none")
+    assert await refusal(f"Bearer {unsigned}") == "unauthorized"
+    other_key = jwt.encode(claims(), KEYS["RS256"], algorithm="RS256")
+    assert await refusal(f"Bearer {other_key}") == "unauthorized"
+    # The public key as the secret of a symmetric signature, made by hand: the library refuses to.
+    head = jwt.encode({}, "x" * 32, algorithm="HS256").split(".", maxsplit=1)[0]
+    body = jwt.utils.base64url_encode(jwt.api_jws.json.dumps(claims()).encode()).decode()
+    digest = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
+    signature = digest.sign(f"{head}.{body}".encode(), pem(KEYS["ES256"]).encode())
+    confused = f"{head}.{body}.{jwt.utils.base64url_encode(signature).decode()}"
+    assert await refusal(f"Bearer {confused}") == "unauthorized"
+
+
+def test_a_key_that_is_none_is_told_by_the_name_of_its_setting() -> None:
+    settings = AuthSettings(public_key="secret", issuer="i", audience="a")
+    with pytest.raises(SettingsError, match="RECORDINGS_AUTH_PUBLIC_KEY") as caught:
+        keys_from(settings)
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,120 @@
+"""The parameters: what is accepted, and how a wrong one is told."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from api.parameters import Limits, Tags, Users, read
+from services.errors import CallerError
+
+LIMITS = Limits(max_quantity=1000, region=None)
+A = "aaaaaaaa-0000-4000-8000-000000000000"
+B = "bbbbbbbb-0000-4000-8000-000000000000"
+
+
+def asked(**parameters: object) -> Any:
+    return read(urlencode({"quantity": 10, "from": 0} | parameters), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code", "parameter"),
+    [
+        pytest.param({"quantity": ""}, "invalid_parameter", "quantity", id="empty quantity"),
+        pytest.param({"quantity": 0}, "invalid_parameter", "quantity", id="quantity zero"),
+        pytest.param({"quantity": 1001}, "invalid_parameter", "quantity", id="quantity too large"),
+        pytest.param({"quantity": "1e2"}, "invalid_parameter", "quantity", id="exponent"),
+        pytest.param({"from": -1}, "invalid_parameter", "from", id="negative from"),
+        pytest.param({"from": "\u0661"}, "invalid_parameter", "from", id="Arabic digit"),
+        pytest.param({"from": 99_991}, "window_exceeded", "from", id="beyond the window"),
+        pytest.param({"page": 1}, "unknown_parameter", "page", id="unknown"),
+        pytest.param({"Words": "a"}, "unknown_parameter", "Words", id="other case"),
+        pytest.param({"words": " "}, "invalid_parameter", "words", id="blank words"),
+        pytest.param({"words": "a AND"}, "invalid_query", "words", id="half a query"),
+        pytest.param({"noteswords": "agent:a"}, "invalid_query", "noteswords", id="side of a note"),
+        pytest.param({"sentiment": "GOOD"}, "invalid_parameter", "sentiment", id="sentiment"),
+        pytest.param({"sentiment": "ERROR,"}, "invalid_parameter", "sentiment", id="empty item"),
+        pytest.param({"tel": "12;34"}, "invalid_parameter", "tel", id="no number"),
+        pytest.param({"tel": "+390212345678,"}, "invalid_parameter", "tel", id="empty number"),
+        pytest.param({"enddate": "2026-01-01"}, "invalid_parameter", "startdate", id="no start"),
+        pytest.param({"startdate": "yesterday"}, "invalid_parameter", "startdate", id="no date"),
+        pytest.param({"startdate": "2026-02-30"}, "invalid_parameter", "startdate", id="no day"),
+        pytest.param({"users": "x"}, "invalid_parameter", "users", id="no GUID"),
+        pytest.param({"users": f"only:{A}"}, "invalid_parameter", "users", id="unknown mode"),
+        pytest.param({"users": "include:"}, "invalid_parameter", "users", id="nobody"),
+        pytest.param(
+            {"users": f"include:{A},exclude:{B}"}, "invalid_parameter", "users", id="both"
+        ),
+        pytest.param({"users": ",".join([A] * 1001)}, "invalid_parameter", "users", id="too many"),
+        pytest.param({"tagids": f"any:{A}"}, "invalid_parameter", "tagids", id="unknown tag mode"),
+        pytest.param({"tagids": f"{{{A}}}"}, "invalid_parameter", "tagids", id="GUID in braces"),
+    ],
+)
+def test_wrong(parameters: dict[str, object], code: str, parameter: str) -> None:
+    with pytest.raises(CallerError) as caught:
+        asked(**parameters)
+    assert (caught.value.code, caught.value.parameter) == (code, parameter)
+    assert caught.value.detail.startswith(parameter)
+
+
+@pytest.mark.parametrize("missing", ["quantity", "from"])
+def test_required(missing: str) -> None:
+    with pytest.raises(CallerError) as caught:
+        read(urlencode({n: 1 for n in ("quantity", "from") if n != missing}), LIMITS)
+    assert (caught.value.code, caught.value.parameter) == ("missing_parameter", missing)
+
+
+def test_repeated() -> None:
+    with pytest.raises(CallerError) as caught:
+        read("quantity=1&from=0&from=0", LIMITS)
+    assert (caught.value.code, caught.value.parameter) == ("repeated_parameter", "from")
+
+
+def test_bytes_that_are_not_utf_8() -> None:
+    with pytest.raises(CallerError) as caught:
+        read("quantity=1&from=0&words=%ff", LIMITS)
+    assert caught.value.code == "invalid_parameter"
+
+
+def test_the_position_is_that_of_the_value_before_it_was_encoded() -> None:
+    with pytest.raises(CallerError) as caught:
+        asked(words="caffè (latte")
+    assert caught.value.position == 6
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "milliseconds"),
+    [
+        pytest.param("2026-04-25", "2026-04-25", 86_400_000, id="the same day"),
+        pytest.param("2026-04-25", "2026-04-26", 2 * 86_400_000, id="two days"),
+        pytest.param("2026-04-25T23:00", "2026-04-25", 3_600_000, id="the rest of the day"),
+        pytest.param("2026-04-25T00:00+02:00", "2026-04-25T00:00Z", 7_200_000, id="zones"),
+        pytest.param("9999-12-31", "9999-12-31", 86_400_000, id="the last day of all"),
+        pytest.param("0001-01-01T00:00+10:00", "0001-01-01T00:00Z", 36_000_000, id="before year 1"),
+    ],
+)
+def test_dates(start: str, end: str, milliseconds: int) -> None:
+    parameters = asked(startdate=start, enddate=end)
+    assert parameters.end.ceil_ms - parameters.startdate.ceil_ms == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        pytest.param("2026-04-25", "2026-04-24", id="the day before"),
+        pytest.param("2026-04-25T10:00Z", "2026-04-25T10:00Z", id="the same moment"),
+        pytest.param("2026-04-25T10:00Z", "2026-04-25T11:00+02:00", id="earlier in its zone"),
+    ],
+)
+def test_the_end_must_be_after_the_start(start: str, end: str) -> None:
+    with pytest.raises(CallerError) as caught:
+        asked(startdate=start, enddate=end)
+    assert caught.value.parameter == "enddate"
+
+
+def test_lists() -> None:
+    assert asked(sentiment="positive,Error").sentiment == ("POSITIVE", "ERROR")
+    assert asked(users=f"{A.upper()},{A}").users == Users(include=True, ids=(A,))
+    assert asked(users=f"exclude:{A},{B}").users == Users(include=False, ids=(A, B))
+    assert asked(tagids=f"all:{A},{B}").tagids == Tags(all=True, ids=(A, B))
+    assert asked(tagids=A).tagids == Tags(all=False, ids=(A,))

@@ -1,0 +1,39 @@
+"""Settings: a wrong one is told by its name, and its value is not shown."""
+
+import pytest
+
+from services.errors import SettingsError
+from services.settings import ApiSettings, AuthSettings, IndexSettings, PhoneSettings, load
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        (ApiSettings, "RECORDINGS_API_PORT", "seven"),
+        (ApiSettings, "RECORDINGS_API_MAX_QUANTITY", "0"),
+        (ApiSettings, "RECORDINGS_API_BASE_PATH", "voice/"),
+        (IndexSettings, "RECORDINGS_INDEX_PREFIX", "Voice"),
+        (PhoneSettings, "RECORDINGS_PHONE_REGION", "Italy"),
+    ],
+)
+def test_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, group: type, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name) as caught:
+        load(group)
+    assert value not in str(caught.value).removeprefix(name)
+
+
+def test_a_missing_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECORDINGS_AUTH_AUDIENCE", "a")
+    monkeypatch.delenv("RECORDINGS_AUTH_ISSUER", raising=False)
+    with pytest.raises(SettingsError, match="RECORDINGS_AUTH_ISSUER"):
+        load(AuthSettings)
+
+
+def test_a_tenant_has_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECORDINGS_PHONE_REGION", "DE")
+    monkeypatch.setenv("RECORDINGS_PHONE_REGIONS", '{"acme": "IT"}')
+    phones = load(PhoneSettings)
+    assert (phones.region_of("acme"), phones.region_of("other")) == ("IT", "DE")
