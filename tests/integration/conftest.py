@@ -1,0 +1,58 @@
+"""An index of its own for each test module, on the real Elasticsearch of the run."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from elasticsearch import AsyncElasticsearch, Elasticsearch, OrjsonSerializer
+
+from api.search import RecordingSearch
+from indexer import admin
+from indexer.celery_app import StopFlag
+from indexer.sink import Sink
+from services.indices import IndexNames
+
+Apply = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def elasticsearch(elasticsearch_url: str) -> Iterator[Elasticsearch]:
+    with Elasticsearch(elasticsearch_url, serializer=OrjsonSerializer()) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def names(elasticsearch: Elasticsearch) -> Iterator[IndexNames]:
+    names = IndexNames(f"test-{uuid.uuid4().hex[:8]}")
+    admin.create_missing(elasticsearch, names)
+    yield names
+    elasticsearch.indices.delete(index=f"{names.first_recordings_index},{names.dead_letters}")
+
+
+@pytest.fixture(scope="module")
+def make_sink(elasticsearch: Elasticsearch, names: IndexNames) -> Callable[..., Sink]:
+    def make(**changes: Any) -> Sink:
+        settings: dict[str, Any] = {
+            "client": elasticsearch,
+            "names": names,
+            "region_of": lambda _: "IT",
+            "stopping": StopFlag(),
+            "bulk_count": 500,
+            "bulk_bytes": 5_000_000,
+            "deadline": 30.0,
+        }
+        return Sink(**settings | changes)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def sink(make_sink: Callable[..., Sink]) -> Sink:
+    return make_sink()
+
+
+@pytest.fixture
+async def search(elasticsearch_url: str, names: IndexNames) -> Any:
+    async with AsyncElasticsearch(elasticsearch_url) as client:
+        yield RecordingSearch(client, names, timeout=10.0)

@@ -1,0 +1,162 @@
+"""The sink against a real Elasticsearch: what ends in the index, and what in the dead letters."""
+
+import json
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from elasticsearch import Elasticsearch
+
+from indexer import reducer
+from indexer.documents import to_source
+from indexer.events import parse
+from indexer.reducer import State
+from indexer.sink import Sink
+from services.documents import document_id
+from services.errors import BackendError
+from services.indices import IndexNames
+
+OWNER = "1efc024d-0000-4000-8000-00000000000a"
+
+
+def event(kind: str, recording_id: str, version: int, **more: Any) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "tenantId": "acme",
+        "recordingId": recording_id,
+        "version": version,
+        "occurredAt": "2026-04-25T10:30:00Z",
+    } | more
+
+
+def saved(recording: str, version: int, **content: Any) -> dict[str, Any]:
+    return event("recording.saved", recording, version, recording={"ownerId": OWNER} | content)
+
+
+def note(recording: str, version: int, text: str) -> dict[str, Any]:
+    content = {"authorId": OWNER, "text": text}
+    return event("note.saved", recording, version, noteId="n", note=content)
+
+
+Stored = Callable[[str], dict[str, Any] | None]
+
+
+@pytest.fixture
+def stored(elasticsearch: Elasticsearch, names: IndexNames) -> Stored:
+    def read(recording: str) -> dict[str, Any] | None:
+        found = elasticsearch.options(ignore_status=404).get(
+            index=names.recordings, id=document_id("acme", recording)
+        )
+        source: dict[str, Any] | None = found.get("_source")
+        return source
+
+    return read
+
+
+@pytest.fixture
+def letters(elasticsearch: Elasticsearch, names: IndexNames) -> Callable[[], list[dict[str, Any]]]:
+    def read() -> list[dict[str, Any]]:
+        elasticsearch.indices.refresh(index=names.dead_letters)
+        hits = elasticsearch.search(index=names.dead_letters, size=100)["hits"]["hits"]
+        return [hit["_source"] for hit in hits]
+
+    return read
+
+
+def test_events_of_one_recording_in_many_calls_and_any_order(sink: Sink, stored: Stored) -> None:
+    history = [saved("a", v, duration=v, language="it") for v in range(5)]
+    history += [note("a", v, f"nota {v}") for v in range(5)]
+    random.Random(7).shuffle(history)
+    for one in history + history[:5]:
+        sink.apply([one])
+    expected = reducer.apply(State("acme", "a"), map(parse, history))
+    assert stored("a") == to_source(expected, "IT")
+
+
+def test_outcomes_are_counted(sink: Sink) -> None:
+    assert sink.apply([saved("b", 1), saved("b", 2)]) == {"done": 2, "dead": 0}
+    assert sink.apply([saved("b", 1), saved("c", 1)]) == {"done": 1, "superseded": 1, "dead": 0}
+
+
+def test_two_writers_lose_no_update(make_sink: Callable[..., Sink], stored: Stored) -> None:
+    notes = [
+        event("note.saved", "shared", 1, noteId=f"n-{n}", note={"text": str(n)}) for n in range(40)
+    ]
+    sinks = [make_sink() for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: sinks[n % 4].apply([notes[n]]), range(40)))
+    document = stored("shared")
+    assert document is not None
+    assert len(document["notes"]) == 40
+
+
+def test_a_deletion_leaves_ids_and_version_only(sink: Sink, stored: Stored) -> None:
+    sink.apply([saved("gone", 1, language="en"), note("gone", 1, "secret")])
+    sink.apply([event("recording.deleted", "gone", 2)])
+    sink.apply([saved("gone", 9), note("gone", 9, "secret")])
+    assert stored("gone") == {
+        "tenantId": "acme",
+        "recordingId": "gone",
+        "version": 2,
+        "deleted": True,
+        "deletedAt": "2026-04-25T10:30:00Z",
+    }
+
+
+def test_small_bulk_requests_end_the_same(
+    make_sink: Callable[..., Sink], elasticsearch: Elasticsearch, names: IndexNames
+) -> None:
+    events = [saved(f"many-{n}", 1) for n in range(25)]
+    make_sink(bulk_count=7, bulk_bytes=1_000).apply(events)
+    ids = [document_id("acme", f"many-{n}") for n in range(25)]
+    found = elasticsearch.mget(index=names.recordings, ids=ids)["docs"]
+    assert all(document["found"] for document in found)
+
+
+def test_a_poison_event_goes_alone(
+    sink: Sink, stored: Stored, letters: Callable[[], list[dict[str, Any]]]
+) -> None:
+    poison = saved("poison", 1, ownerId="nobody")
+    odd = {"type": "recording.saved", "tenantId": "\ud800"}
+    outcomes = sink.apply([saved("good-1", 1), poison, odd, 5, saved("good-2", 1)])
+    assert outcomes == {"done": 2, "dead": 3}
+    assert stored("good-1")
+    assert stored("good-2")
+    assert stored("poison") is None
+    sink.apply([poison])
+    (kept,) = [letter for letter in letters() if letter.get("recordingId") == "poison"]
+    assert kept["reason"].startswith("recording.ownerId")
+    assert kept["attempts"] == 2
+    assert _events([kept]) == [poison]
+    assert [event for event in (odd, 5) if event not in _events(letters())] == []
+
+
+def test_a_long_transcript_goes_through(sink: Sink, stored: Stored) -> None:
+    turns = [{"speaker": "agent", "offset": n, "text": "word " * 100} for n in range(5_000)]
+    assert sink.apply([saved("long", 1, transcript=turns, language="en")])["done"] == 1
+    document = stored("long")
+    assert document is not None
+    assert len(document["transcript"]) == 5_000
+
+
+def test_nothing_is_written_where_no_index_is(
+    make_sink: Callable[..., Sink], elasticsearch: Elasticsearch
+) -> None:
+    nowhere = IndexNames("test-nowhere")
+    with pytest.raises(BackendError) as caught:
+        make_sink(names=nowhere, deadline=0.5).apply([saved("a", 1)])
+    assert caught.value.retryable
+    assert not elasticsearch.indices.exists(index=f"{nowhere.recordings},{nowhere.dead_letters}")
+
+
+def test_a_stop_is_heard_while_waiting(make_sink: Callable[..., Sink]) -> None:
+    sink = make_sink(client=Elasticsearch("http://127.0.0.1:9", max_retries=0), deadline=3600)
+    sink.stopping.requested = True  # type: ignore[attr-defined]
+    with pytest.raises(BackendError, match="stopping"):
+        sink.apply([saved("a", 1)])
+
+
+def _events(letters: list[dict[str, Any]]) -> list[Any]:
+    return [json.loads(letter["event"]) for letter in letters]
