@@ -22,7 +22,6 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from pydantic import AnyHttpUrl
 
 from indexer import admin
@@ -97,7 +96,7 @@ class Relay:
 @pytest.fixture
 def relay(elasticsearch_url: str) -> Relay:
     address = urlsplit(elasticsearch_url)
-    return Relay((address.hostname, address.port))
+    return Relay((address.hostname or "", address.port or 80))
 
 
 @dataclass

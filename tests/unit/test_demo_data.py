@@ -303,7 +303,7 @@ def test_notes_are_written_by_users_of_the_language(events: list[Event]) -> None
     assert others
 
 
-def test_the_cast_has_guids_and_one_team_a_language() -> None:
+def test_the_cast_has_guids() -> None:
     ids = [user.id for user in USERS] + [tag.id for tag in TAGS.values()]
     assert len(USERS) == 24
     assert len(TAGS) == 12

@@ -1,0 +1,29 @@
+"""One stack for the whole run, of a home of its own: a demo that runs meanwhile is not touched."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.stack import Addresses, Stack, default_home
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Addresses]:
+    home = default_home().with_name(f"{default_home().name}-test")
+    servers = Stack(home)
+    servers.down()  # what a run that was killed left
+    shutil.rmtree(home, ignore_errors=True)
+    yield servers.up()
+    servers.down()
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_url(stack: Addresses) -> str:
+    return stack.elasticsearch_url
+
+
+@pytest.fixture(scope="session")
+def redis_url(stack: Addresses) -> str:
+    return stack.redis_url
