@@ -30,7 +30,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 Words = tuple[str, ...]
-BOUNDARY = regex.compile(r"(?V1w)\b")
+# UAX #29 for the scripts of these texts: letters, digits and low lines (WB5, 8 to 10, 13), joined
+# by apostrophe, full stop or colon between letters (WB6, 7), and by apostrophe, full stop, comma
+# or semicolon between digits (WB11, 12).
+WORD = regex.compile(
+    r"[\p{L}\p{M}\p{N}_]+(?:(?<=\p{L}\p{M}*)['.:](?=\p{L})[\p{L}\p{M}\p{N}_]+"
+    r"|(?<=\p{N})['.,;](?=\p{N})[\p{L}\p{M}\p{N}_]+)*"
+)
 APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b\u02bc\uff07"), "'")
 
 
@@ -101,9 +107,9 @@ class Corpus:
 
 
 def words_of(text: str) -> Words:
-    """The words of UAX #29: pieces between word boundaries that have a letter or a digit."""
-    plain = text.translate(APOSTROPHES)
-    return tuple(piece for piece in BOUNDARY.split(plain.lower()) if any(map(str.isalnum, piece)))
+    """The words of UAX #29 that have a letter or a digit, lower-cased."""
+    words = WORD.findall(text.translate(APOSTROPHES).lower())
+    return tuple(word for word in words if any(map(str.isalnum, word)))
 
 
 def lines() -> Iterator[dict[str, Any]]:
