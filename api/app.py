@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from api import metrics
 from api.auth import Authenticator, keys_from
 from api.handlers import Handlers
-from api.problems import answer_every_request
+from api.problems import answer_every_request, answer_what_is_no_request
 from api.search import RecordingSearch
 from services.es_client import connect_async
 from services.indices import IndexNames
@@ -36,6 +37,8 @@ def create_app(api: ApiSettings) -> web.Application:
         yield
         await client.close()
 
+    # The framework has no other place to say how such errors look.
+    RequestHandler.handle_error = answer_what_is_no_request  # type: ignore[assignment,method-assign]
     app = web.Application(middlewares=[metrics.measure, answer_every_request])
     app.cleanup_ctx.append(close_client)
     app.add_routes(

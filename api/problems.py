@@ -14,6 +14,7 @@ import orjson
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from aiohttp.web_protocol import RequestHandler
 
 from services.errors import BackendError, CallerError
 
@@ -36,7 +37,7 @@ log = structlog.get_logger("api")
 
 
 def problem(
-    request: web.Request,
+    request: web.BaseRequest,
     status: int,
     code: str,
     detail: str,
@@ -79,6 +80,31 @@ async def answer_every_request(request: web.Request, handler: Handler) -> web.St
         log.exception("request_failed", kind=type(error).__name__, request_id=request[REQUEST_ID])
         response = problem(request, 500, "internal", "the request could not be answered")
     response.headers["X-Request-ID"] = request[REQUEST_ID]
+    return response
+
+
+def answer_what_is_no_request(
+    _: RequestHandler,
+    request: web.BaseRequest,
+    status: int = 500,
+    exc: BaseException | None = None,
+    message: str | None = None,  # noqa: ARG001 (it repeats what was sent)
+) -> web.StreamResponse:
+    """What the framework cannot read as HTTP never reaches a middleware; it ends here.
+
+    Takes the place of `RequestHandler.handle_error`, and closes the connection as that does.
+    """
+    if request.writer.output_size > 0:
+        raise ConnectionError("an answer has been begun")
+    request[REQUEST_ID] = uuid.uuid4().hex
+    if status < 500:
+        detail = "the request is not HTTP, or its first line or a header is too long"
+        response = problem(request, status, "bad_request", detail)
+    else:
+        log.error("request_failed", kind=type(exc).__name__, request_id=request[REQUEST_ID])
+        response = problem(request, 500, "internal", "the request could not be answered")
+    response.headers["X-Request-ID"] = request[REQUEST_ID]
+    response.force_close()
     return response
 
 

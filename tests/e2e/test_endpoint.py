@@ -1,9 +1,11 @@
 """`GET /v1/recordings` over HTTP: events in by the queue, answers and errors out."""
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -282,6 +284,27 @@ def test_a_good_token_without_a_role_or_tenant(
 def test_unknown_paths_and_methods(deployment: Any) -> None:
     problem(deployment.get("/v2/recordings"), 404, "not_found")
     problem(deployment.get("/"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"GARBAGE\r\n\r\n", id="no HTTP"),
+        pytest.param(b"GET /v1/recordings?" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", id="long line"),
+        pytest.param(b"GET / HTTP/1.1\r\nX-A: " + b"x" * 20_000 + b"\r\n\r\n", id="long header"),
+    ],
+)
+def test_what_is_no_request_is_a_problem_too(deployment: Any, sent: bytes) -> None:
+    address = urlsplit(deployment.base)
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as raw:
+        raw.sendall(sent)
+        head, body = b"".join(iter(lambda: raw.recv(65_536), b"")).split(b"\r\n\r\n")
+    assert b" 400 " in head.splitlines()[0]
+    assert b"application/problem+json" in head
+    answer = json.loads(body)
+    assert (answer["code"], answer["status"]) == ("bad_request", 400)
+    assert answer["requestId"].encode() in head
+    assert b"xxx" not in body
 
 
 def test_the_request_id_is_the_callers_when_it_is_plain(deployment: Any) -> None:
