@@ -24,6 +24,21 @@ $(VENV)/.installed: requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+demo: setup ## From nothing to answers on real HTTP, left running
+	@$(BIN)/python -m deploy.local demo
+
+demo-down: setup ## Stop everything that make demo started
+	@$(BIN)/python -m deploy.local demo-down
+
+test: lint ## All tests, on a real Elasticsearch and a real Redis
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
 lock: ## Resolve the newest versions into the lock files (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --quiet --upgrade -o requirements.lock
