@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import orjson
+import structlog
 from elasticsearch import Elasticsearch
 
 from indexer import dead_letters, reducer
@@ -32,6 +33,8 @@ from services.indices import IndexNames
 CONFLICT: Final = 409
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
+
+log = structlog.get_logger("indexer")
 
 
 class Stopping(Protocol):
@@ -66,9 +69,24 @@ class Sink:
     def apply(self, raw_events: Sequence[object]) -> Counter[str]:
         """Apply the events; returns how many ended how: done, superseded, dead.
 
-        Raises BackendError (retryable) when the deadline passed or the worker is to stop. What
-        was written by then stays; applying the same events again is harmless.
+        Raises BackendError when the deadline passed, the worker is to stop, or Elasticsearch
+        refuses us. What was written by then stays; applying the same events again is harmless.
+        An event on which our own code fails is found by halving, and goes alone.
         """
+        try:
+            return self._apply(raw_events)
+        except BackendError:
+            raise
+        except Exception as error:  # a fault of ours must not take the other events along
+            if len(raw_events) > 1:
+                middle = len(raw_events) // 2
+                return self.apply(raw_events[:middle]) + self.apply(raw_events[middle:])
+            log.exception("event_failed", kind=type(error).__name__)
+            reason = f"unexpected {type(error).__name__}"
+            dead_letters.write(self.client, self.names.dead_letters, [(raw_events[0], reason)])
+            return Counter(dead=1)
+
+    def _apply(self, raw_events: Sequence[object]) -> Counter[str]:
         outcomes: Counter[str] = Counter()
         dead: list[tuple[object, str]] = []
         pending = list(_grouped(raw_events, dead))
@@ -81,8 +99,7 @@ class Sink:
                 pause = min(pause * 2, LONGEST_PAUSE)
             pending = retry
         dead_letters.write(self.client, self.names.dead_letters, dead)
-        outcomes["dead"] = len(dead)
-        return outcomes
+        return outcomes + Counter(dead=len(dead))
 
     def _round(
         self, pending: list[_Pending], outcomes: Counter[str], dead: list[tuple[object, str]]

@@ -33,6 +33,8 @@ APPLY_EVENTS: Final = "indexer.apply_events"
 APPLY_EVENT: Final = "indexer.apply_event"
 GATHER_COUNT: Final = 128
 GATHER_SECONDS: Final = 0.2
+# Before a message is given back, so that it does not come round in a tight circle.
+PAUSE_SECONDS: Final = 1.0
 
 log = structlog.get_logger("indexer")
 
@@ -59,6 +61,7 @@ def _settle(events: list[object]) -> bool:
         outcomes = process_sink().apply(events)
     except BackendError as error:
         log.warning("events_given_back", count=len(events), reason=str(error))
+        stopping.wait(PAUSE_SECONDS)
         return False
     log.info("events_applied", **outcomes)
     return True
@@ -87,15 +90,16 @@ class Gathered(Batches):  # type: ignore[misc]  # the library has no types
         )
 
 
-def apply_events(events: object) -> None:
-    """One message with a list of events."""
-    if not _settle(events if isinstance(events, list) else [events]):
+def apply_events(*lists: object, **named: object) -> None:
+    """One message with a list of events. What is no list is taken for an event, and judged so."""
+    given = (*lists, *named.values())
+    if not _settle([event for one in given for event in (one if isinstance(one, list) else [one])]):
         raise Reject("not settled", requeue=True)
 
 
 def apply_event(requests: list[SimpleRequest]) -> bool:
     """Many messages with one event each."""
-    return _settle([event for request in requests for event in request.args])
+    return _settle([event for r in requests for event in (*r.args, *r.kwargs.values())])
 
 
 def register(app: Celery) -> None:

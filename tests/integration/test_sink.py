@@ -76,8 +76,8 @@ def test_events_of_one_recording_in_many_calls_and_any_order(sink: Sink, stored:
 
 
 def test_outcomes_are_counted(sink: Sink) -> None:
-    assert sink.apply([saved("b", 1), saved("b", 2)]) == {"done": 2, "dead": 0}
-    assert sink.apply([saved("b", 1), saved("c", 1)]) == {"done": 1, "superseded": 1, "dead": 0}
+    assert sink.apply([saved("b", 1), saved("b", 2)]) == {"done": 2}
+    assert sink.apply([saved("b", 1), saved("c", 1)]) == {"done": 1, "superseded": 1}
 
 
 def test_two_writers_lose_no_update(make_sink: Callable[..., Sink], stored: Stored) -> None:
@@ -131,6 +131,20 @@ def test_a_poison_event_goes_alone(
     assert kept["attempts"] == 2
     assert _events([kept]) == [poison]
     assert [event for event in (odd, 5) if event not in _events(letters())] == []
+
+
+def test_an_event_on_which_we_fail_goes_alone(
+    sink: Sink,
+    elasticsearch: Elasticsearch,
+    names: IndexNames,
+    letters: Callable[[], list[dict[str, Any]]],
+) -> None:
+    broken = {"tenantId": "acme", "recordingId": "broken", "ownerId": OWNER}
+    elasticsearch.index(index=names.recordings, id=document_id("acme", "broken"), document=broken)
+    events = [saved("before", 1), saved("broken", 1), saved("after-1", 1), saved("after-2", 1)]
+    assert sink.apply(events) == {"done": 3, "dead": 1}
+    (kept,) = [letter for letter in letters() if letter.get("recordingId") == "broken"]
+    assert kept["reason"] == "unexpected KeyError"
 
 
 def test_a_long_transcript_goes_through(sink: Sink, stored: Stored) -> None:

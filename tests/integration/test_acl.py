@@ -1,0 +1,62 @@
+"""The access rule's two forms agree: what can be read is what the search finds."""
+
+import itertools
+from typing import Any
+
+import pytest
+from elasticsearch import Elasticsearch
+
+from api.search import RecordingSearch
+from services.acl import Principal, Role, can_read, may_ask_for
+from services.indices import IndexNames
+
+A = "aaaaaaaa-0000-4000-8000-00000000000a"
+B = "bbbbbbbb-0000-4000-8000-00000000000b"
+TENANTS = ("acme", "ACME", "globex", "")
+OWNERS = (A, A.upper(), B, None)
+DOCUMENTS: list[dict[str, Any]] = [
+    {"recordingId": f"{tenant}/{owner}"}
+    | ({"tenantId": tenant} if tenant else {})
+    | ({"ownerId": owner} if owner else {})
+    for tenant, owner in itertools.product(TENANTS, OWNERS)
+]
+PRINCIPALS = [
+    Principal(tenant, user, role)
+    for tenant, user, role in itertools.product(("acme", "globex", "other", ""), (A, B), Role)
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _documents(elasticsearch: Elasticsearch, names: IndexNames) -> None:
+    for document in DOCUMENTS:
+        elasticsearch.index(index=names.recordings, document=document, refresh=True)
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS, ids=str)
+async def test_what_can_be_read_is_what_is_found(
+    search: RecordingSearch, principal: Principal
+) -> None:
+    page = await search.page(principal, [], start=0, size=100)
+    readable = [d["recordingId"] for d in DOCUMENTS if can_read(principal, d)]
+    assert sorted(source["recordingId"] for source in page.sources) == sorted(readable)
+    assert page.total == len(readable)
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS, ids=str)
+async def test_a_single_recording_follows_the_same_rule(
+    search: RecordingSearch, principal: Principal
+) -> None:
+    for document in DOCUMENTS:
+        found = await search.one(principal, document["recordingId"])
+        assert (found is not None) == can_read(principal, document)
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS, ids=str)
+def test_nobody_may_ask_for_less_than_can_be_read(principal: Principal) -> None:
+    owners = {d["ownerId"] for d in DOCUMENTS if can_read(principal, d)}
+    assert all(may_ask_for(principal, owner) for owner in owners)
+
+
+def test_the_rule_is_not_empty() -> None:
+    pairs = itertools.product(PRINCIPALS, DOCUMENTS)
+    assert 0 < sum(can_read(p, d) for p, d in pairs) < len(PRINCIPALS) * len(DOCUMENTS) / 4
