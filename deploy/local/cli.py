@@ -80,7 +80,7 @@ def status() -> None:
     """Show what runs; exit status 0 when both do."""
     with reporting():
         servers = Stack(default_home()).status()
-    table = Table("server", "kind", Column("address", overflow="fold"), "pid", "since", box=SIMPLE)
+    table = Table("server", "kind", Column("address", no_wrap=True), "pid", "since", box=SIMPLE)
     for name, running in servers.items():
         if running:
             pid = str(running.pid) if running.pid else ""
