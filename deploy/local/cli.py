@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
+import truststore
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
@@ -44,6 +45,8 @@ class Role(StrEnum):
 def prepare() -> None:
     # A server's own account has to reach what is made here.
     os.umask(0o022)
+    # The certificates that this machine trusts, a company's own for example, hold for downloads.
+    truststore.inject_into_ssl()
 
 
 @app.command()
