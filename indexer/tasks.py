@@ -18,7 +18,7 @@ from celery_batches.trace import apply_batches_task
 from indexer.celery_app import stopping
 from indexer.sink import Sink
 from services.errors import BackendError
-from services.es_client import connect
+from services.es_client import TIMEOUT_SECONDS, connect
 from services.indices import IndexNames
 from services.settings import (
     ElasticsearchSettings,
@@ -42,16 +42,15 @@ log = structlog.get_logger("indexer")
 @cache
 def process_sink() -> Sink:
     """The one sink of this process."""
-    worker = load(WorkerSettings)
+    worker, deadline = load(WorkerSettings), load(RedisSettings).deadline
     return Sink(
-        client=connect(load(ElasticsearchSettings)),
+        client=connect(load(ElasticsearchSettings), min(deadline, TIMEOUT_SECONDS)),
         names=IndexNames(load(IndexSettings).prefix),
         region_of=load(PhoneSettings).region_of,
         stopping=stopping,
         bulk_count=worker.bulk_count,
         bulk_bytes=worker.bulk_bytes,
-        # Well before Redis takes the message for lost and gives it to another worker.
-        deadline=load(RedisSettings).visibility_timeout / 4,
+        deadline=deadline,
     )
 
 

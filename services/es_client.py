@@ -6,7 +6,7 @@ a bulk request merges again first.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from elasticsearch import (
     ApiError,
@@ -19,7 +19,8 @@ from elasticsearch import (
 from services.errors import BackendError
 from services.settings import ElasticsearchSettings
 
-RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+TIMEOUT_SECONDS: Final = 30.0
+RETRYABLE_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
 def _options(settings: ElasticsearchSettings) -> dict[str, Any]:
@@ -30,13 +31,13 @@ def _options(settings: ElasticsearchSettings) -> dict[str, Any]:
         "serializer": OrjsonSerializer(),
         "max_retries": 0,
         "retry_on_timeout": False,
-        "request_timeout": 30.0,
+        "request_timeout": TIMEOUT_SECONDS,
     }
 
 
-def connect(settings: ElasticsearchSettings) -> Elasticsearch:
-    """A client for the indexer and its commands."""
-    return Elasticsearch(**_options(settings))
+def connect(settings: ElasticsearchSettings, timeout: float = TIMEOUT_SECONDS) -> Elasticsearch:
+    """A client for the indexer and its commands; no request takes longer than `timeout`, seconds."""
+    return Elasticsearch(**_options(settings) | {"request_timeout": timeout})
 
 
 def connect_async(settings: ElasticsearchSettings) -> AsyncElasticsearch:

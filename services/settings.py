@@ -76,7 +76,12 @@ class RedisSettings(BaseSettings):
     redis_url: Annotated[str, StringConstraints(pattern=r"^(rediss?|unix)://")] = (
         "redis://127.0.0.1:6379/0"
     )
-    visibility_timeout: Annotated[int, Field(ge=30, le=86_400)] = 300
+    visibility_timeout: Annotated[int, Field(ge=2, le=86_400)] = 300
+
+    @property
+    def deadline(self) -> float:
+        """How long (seconds) a worker tries one message: well before Redis takes it for lost."""
+        return self.visibility_timeout / 4
 
 
 class WorkerSettings(BaseSettings):

@@ -307,6 +307,18 @@ def test_what_is_no_request_is_a_problem_too(deployment: Any, sent: bytes) -> No
     assert b"xxx" not in body
 
 
+def test_a_base_path_stands_before_the_endpoint_alone(make_deployment: Any) -> None:
+    with make_deployment() as deployment:
+        deployment.serve(RECORDINGS_API_BASE_PATH="/voice-analytics")
+        authorization = deployment.get().request.headers["Authorization"]
+        headers = {"Authorization": authorization}
+        base = "/voice-analytics/v1/recordings"
+        assert deployment.get(f"{base}?quantity=1&from=0", headers=headers).status_code == 200
+        problem(deployment.get(f"{base}/x", headers=headers), 404, "not_found")
+        problem(deployment.get("/v1/recordings"), 404, "not_found")
+        assert deployment.get("/readyz", headers={}).status_code == 200
+
+
 def test_the_request_id_is_the_callers_when_it_is_plain(deployment: Any) -> None:
     def echoed(given: str) -> str:
         answer = deployment.get("/healthz", headers={"X-Request-ID": given})

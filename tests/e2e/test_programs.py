@@ -128,7 +128,7 @@ def test_publish_sends_what_is_json_and_reports_what_is_not(
         ),
         pytest.param(
             ["recordings-indexer", "worker"],
-            {"RECORDINGS_VISIBILITY_TIMEOUT": "1"},
+            {"RECORDINGS_VISIBILITY_TIMEOUT": "soon"},
             2,
             "RECORDINGS_VISIBILITY_TIMEOUT",
             id="wrong setting of the worker",
