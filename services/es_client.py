@@ -36,7 +36,7 @@ def _options(settings: ElasticsearchSettings) -> dict[str, Any]:
 
 
 def connect(settings: ElasticsearchSettings, timeout: float = TIMEOUT_SECONDS) -> Elasticsearch:
-    """A client for the indexer and its commands; no request takes longer than `timeout`, seconds."""
+    """A client for the indexer and its commands; `timeout` of one request in seconds."""
     return Elasticsearch(**_options(settings) | {"request_timeout": timeout})
 
 
