@@ -23,6 +23,7 @@ from services.errors import BackendError, CallerError, SettingsError
 from services.settings import AuthSettings
 
 LEEWAY_SECONDS: Final = 30
+MAX_GROUPS: Final = 200
 JWKS_LIFETIME_SECONDS: Final = 300.0
 JWKS_SHORTEST_PAUSE_SECONDS: Final = 10.0
 _GUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -182,4 +183,13 @@ def _principal(claims: Mapping[str, Any]) -> Principal:
         role = Role(claims.get("role", ""))
     except ValueError:
         raise CallerError("forbidden", "the token names no role that may search") from None
-    return Principal(tenant, user_id, role)
+    return Principal(tenant, user_id, role, _groups(claims) if role is Role.SUPERVISOR else ())
+
+
+def _groups(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    groups = claims.get("groups") or []
+    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+        raise CallerError("forbidden", "the token's groups are not a list of ids")
+    if len(groups) > MAX_GROUPS:
+        raise CallerError("forbidden", f"the token names more than {MAX_GROUPS} groups")
+    return tuple(dict.fromkeys(groups))

@@ -31,7 +31,7 @@ class Handlers:
         principal = await self._principal(request)
         limits = Limits(self.max_quantity, self.phones.region_of(principal.tenant_id))
         asked = parameters.read(_query_string(request), limits)
-        _refuse_others(principal, asked)
+        await self._refuse_others(principal, asked)
         page = await self.search.page(
             principal, compile_filters(asked), start=asked.from_, size=asked.quantity
         )
@@ -57,18 +57,19 @@ class Handlers:
     async def _principal(self, request: web.Request) -> Principal:
         return await self.authenticator.principal(request.headers.get("Authorization"))
 
+    async def _refuse_others(self, principal: Principal, asked: ListParameters) -> None:
+        """403 for asking by name for somebody outside the caller's sight."""
+        if asked.users is None or not asked.users.include:
+            return
+        supervised = await self.search.supervised_by(principal)
+        if not all(may_ask_for(principal, user, supervised) for user in asked.users.ids):
+            detail = "users names somebody whom you may not see"
+            raise CallerError("forbidden", detail, parameter="users")
+
 
 def _query_string(request: web.Request) -> str:
     """As it was sent: the framework's own reading passes over bytes that are not UTF-8."""
     return request.raw_path.partition("?")[2]
-
-
-def _refuse_others(principal: Principal, asked: ListParameters) -> None:
-    """403 for asking by name for somebody outside the caller's sight."""
-    named = asked.users.ids if asked.users and asked.users.include else ()
-    if not all(may_ask_for(principal, user) for user in named):
-        detail = "users names somebody whom you may not see"
-        raise CallerError("forbidden", detail, parameter="users")
 
 
 def _json(body: dict[str, Any]) -> web.Response:

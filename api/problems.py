@@ -17,6 +17,7 @@ from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
 from services.errors import BackendError, CallerError
+from services.observability import place_of
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 RETRY_AFTER_SECONDS: Final = 2
@@ -76,8 +77,8 @@ async def answer_every_request(request: web.Request, handler: Handler) -> web.St
         response = _of_the_framework(request, error)
     except BackendError as error:
         response = _backends_fault(request, error)
-    except Exception as error:  # the last line: whatever it is, the caller sees only "internal"
-        log.exception("request_failed", kind=type(error).__name__, request_id=request[REQUEST_ID])
+    except Exception as error:  # noqa: BLE001 (the last line: the caller sees "internal")
+        _log_failure(request, error)
         response = problem(request, 500, "internal", "the request could not be answered")
     response.headers["X-Request-ID"] = request[REQUEST_ID]
     return response
@@ -101,11 +102,17 @@ def answer_what_is_no_request(
         detail = "the request is not HTTP, or its first line or a header is too long"
         response = problem(request, status, "bad_request", detail)
     else:
-        log.error("request_failed", kind=type(exc).__name__, request_id=request[REQUEST_ID])
+        _log_failure(request, exc)
         response = problem(request, 500, "internal", "the request could not be answered")
     response.headers["X-Request-ID"] = request[REQUEST_ID]
     response.force_close()
     return response
+
+
+def _log_failure(request: web.BaseRequest, error: BaseException | None) -> None:
+    place = place_of(error) if error else "unknown"
+    kind = type(error).__name__
+    log.error("request_failed", kind=kind, place=place, request_id=request[REQUEST_ID])
 
 
 def _callers_fault(request: web.Request, error: CallerError) -> web.Response:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from elasticsearch import AsyncElasticsearch
 
 from api.query.compiler import Clause
-from services.acl import Principal, visible_to
+from services.acl import Principal, group_documents, visible_to
 from services.documents import DISPLAY_FIELDS
 from services.errors import BackendError
 from services.es_client import failures_as_ours
@@ -43,7 +43,7 @@ class RecordingSearch:
 
         Raises BackendError; never answers from a part of the shards.
         """
-        body = search_body(principal, filters)
+        body = search_body(principal, filters, self.names)
         with failures_as_ours():
             answer = await self.client.options(request_timeout=self.timeout + 1).search(
                 index=self.names.recordings,
@@ -66,6 +66,19 @@ class RecordingSearch:
         )
         return found.sources[0] if found.sources else None
 
+    async def supervised_by(self, principal: Principal) -> frozenset[str]:
+        """The members of the principal's groups, as lower-case GUIDs. Raises BackendError."""
+        if not principal.groups:
+            return frozenset()
+        with failures_as_ours():
+            found = await self.client.mget(
+                index=self.names.groups, ids=group_documents(principal), source_includes="members"
+            )
+        if any("error" in document for document in found["docs"]):
+            raise BackendError("groups cannot be read", retryable=True)
+        groups = [document["_source"] for document in found["docs"] if document["found"]]
+        return frozenset(user.lower() for group in groups for user in group.get("members", ()))
+
     async def check(self) -> None:
         """Raises BackendError unless the index can be searched."""
         with failures_as_ours():
@@ -77,10 +90,11 @@ class RecordingSearch:
             )
 
 
-def search_body(principal: Principal, filters: list[Clause]) -> dict[str, Any]:
+def search_body(principal: Principal, filters: list[Clause], names: IndexNames) -> dict[str, Any]:
     """The search as sent, without the window."""
+    allowed = visible_to(principal, names.groups)
     return {
-        "query": {"bool": {"filter": [*visible_to(principal), *filters]}},
+        "query": {"bool": {"filter": [*allowed, *filters]}},
         "sort": NEWEST_FIRST,
         "track_total_hits": True,
         "source_includes": list(DISPLAY_FIELDS),

@@ -13,27 +13,40 @@ def create_missing(client: Elasticsearch, names: IndexNames) -> list[str]:
 
     Safe to repeat and to run twice at once. Raises BackendError.
     """
-    created = []
     with failures_as_ours():
-        if not client.indices.exists_alias(name=names.recordings):
-            created += _create(
+        return [
+            *_behind_alias(
                 client,
+                names.recordings,
                 names.first_recordings_index,
                 mappings=schema.mapping(),
                 settings=schema.index_settings(),
-                aliases={names.recordings: {"is_write_index": True}},
-            )
-        if not client.indices.exists(index=names.dead_letters):
-            created += _create(
+            ),
+            *_behind_alias(
+                client,
+                names.groups,
+                names.first_groups_index,
+                mappings=schema.group_mapping(),
+                settings=schema.group_settings(),
+            ),
+            *_create(
                 client,
                 names.dead_letters,
                 mappings=dead_letters.MAPPING,
                 settings={"number_of_shards": 1, "auto_expand_replicas": "0-1"},
-            )
-    return created
+            ),
+        ]
+
+
+def _behind_alias(client: Elasticsearch, alias: str, index: str, **body: object) -> list[str]:
+    if client.indices.exists_alias(name=alias):
+        return []
+    return _create(client, index, aliases={alias: {"is_write_index": True}}, **body)
 
 
 def _create(client: Elasticsearch, index: str, **body: object) -> list[str]:
+    if client.indices.exists(index=index):
+        return []
     try:
         client.indices.create(index=index, **body)  # type: ignore[arg-type]
     except BadRequestError as error:

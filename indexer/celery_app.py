@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from celery import Celery, signals
 
+from indexer import broker
 from services.observability import configure_logging
 from services.settings import RedisSettings
 
@@ -17,13 +18,14 @@ QUEUE: Final = "recordings"
 
 
 class StopFlag:
-    """Says that the worker is to stop.
+    """Says that the worker is to stop, and with which exit status.
 
     A flag and short sleeps, because it is set by a signal handler in the same thread that waits:
     a lock could be held right then.
     """
 
     requested = False
+    exit_status = 0
 
     def wait(self, timeout: float) -> bool:
         """Wait so many seconds, less when a stop is asked for; returns whether it is."""
@@ -36,8 +38,12 @@ class StopFlag:
 stopping: Final = StopFlag()
 
 
-def make_app(redis: RedisSettings) -> Celery:
-    """A Celery application on this broker; the same for the worker and for `publish`."""
+def make_app(redis: RedisSettings, prefetch_bytes: int = 0) -> Celery:
+    """A Celery application on this broker; the same for the worker and for `publish`.
+
+    A worker holds `prefetch_bytes` of messages, beyond the first; who only publishes holds none.
+    """
+    broker.install()
     app = Celery("indexer", broker=redis.redis_url, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
@@ -46,7 +52,16 @@ def make_app(redis: RedisSettings) -> Celery:
         task_ignore_result=True,
         task_acks_late=True,
         task_acks_on_failure_or_timeout=False,
-        broker_transport_options={"visibility_timeout": redis.visibility_timeout},
+        broker_transport_options={
+            "visibility_timeout": redis.visibility_timeout,
+            # Look for lost messages often; the library's own pace is every 100 seconds, and it
+            # waits 300 more when a worker was lost in the middle of looking.
+            "unacked_restore_interval": min(10, redis.visibility_timeout / 2),
+            "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": 10,
+            "priority_steps": [0],
+            "prefetch_bytes": prefetch_bytes,
+        },
         broker_connection_retry_on_startup=True,
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=128,

@@ -13,7 +13,7 @@ from celery.platforms import SecurityWarning
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from indexer import admin, celery_app, publisher, tasks
+from indexer import admin, celery_app, dead_letters_cli, health, publisher, purge_cli, tasks
 from services.errors import BackendError, SettingsError
 from services.es_client import connect
 from services.indices import IndexNames
@@ -27,6 +27,8 @@ from services.settings import (
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(dead_letters_cli.app, name="dead-letters")
+app.command()(purge_cli.purge)
 console = Console()
 errors = Console(stderr=True)
 
@@ -43,10 +45,19 @@ def init() -> None:
 @app.command()
 def worker() -> None:
     """Apply the change events of the queue until stopped (SIGTERM or Ctrl-C)."""
-    for settings in (ElasticsearchSettings, IndexSettings, PhoneSettings, WorkerSettings):
+    for settings in (ElasticsearchSettings, IndexSettings, PhoneSettings):
         load(settings)
-    application = celery_app.make_app(load(RedisSettings))
+    bounds, redis = load(WorkerSettings), load(RedisSettings)
+    application = celery_app.make_app(redis, bounds.prefetch_bytes)
     tasks.register(application)
+    if bounds.metrics_port:
+        health.serve(
+            bounds.metrics_port,
+            host=bounds.metrics_host,
+            deadline=redis.deadline,
+            redis_url=redis.redis_url,
+            queue=celery_app.QUEUE,
+        )
     # Celery warns root because of pickle, which this worker refuses.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     application.worker_main(
@@ -60,6 +71,7 @@ def worker() -> None:
             "--loglevel=WARNING",
         ]
     )
+    raise typer.Exit(celery_app.stopping.exit_status)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""A recording's state as a document of the index, and back.
+"""A state as a document of its index, and back.
 
 `from_source(to_source(state)) == state`: the document holds everything that merging needs. Text
 goes under its side and the recording's language, which is how `services.schema` analyses it.
@@ -7,8 +7,11 @@ goes under its side and the recording's language, which is how `services.schema`
 from collections.abc import Mapping
 from typing import Any
 
-from indexer.reducer import Content, Revision, State, Tombstone
-from services import instants, phones
+from indexer.events import Event, GroupDeleted, GroupSaved
+from indexer.reducer import Content, GroupState, RecordingState, Revision, State
+from services import phones
+from services.documents import document_id
+from services.indices import IndexNames
 from services.schema import LANGUAGES, OTHER_LANGUAGE, SIDES
 
 Source = Mapping[str, Any]
@@ -28,15 +31,21 @@ _AS_THEY_ARE = (
 )
 
 
+def address_of(event: Event, names: IndexNames) -> tuple[str, str]:
+    """The alias and the `_id` of the document that this event changes."""
+    match event:
+        case GroupSaved() | GroupDeleted():
+            return names.groups, document_id(event.tenant_id, event.group_id)
+    return names.recordings, document_id(event.tenant_id, event.recording_id)
+
+
 def to_source(state: State, region: str | None) -> dict[str, Any]:
     """The document; `region` is where the tenant's national telephone numbers belong."""
+    if isinstance(state, GroupState):
+        return _group(state)
     identity = {"tenantId": state.tenant_id, "recordingId": state.recording_id}
-    if state.tombstone:
-        return identity | {
-            "version": state.tombstone.version,
-            "deleted": True,
-            "deletedAt": instants.render(state.tombstone.at),
-        }
+    if state.deleted is not None:
+        return identity | {"version": state.deleted, "deleted": True}
     content = state.recording.content if state.recording else None
     analysis = _analysis_language(content)
     document = identity | {
@@ -50,17 +59,33 @@ def to_source(state: State, region: str | None) -> dict[str, Any]:
 
 def from_source(source: Source) -> State:
     """The state that this document holds."""
+    if "groupId" in source:
+        return _group_back(source)
     tenant_id, recording_id = source["tenantId"], source["recordingId"]
     if source.get("deleted"):
-        tombstone = Tombstone(source["version"], instants.parse(source["deletedAt"]).floor_ms)
-        return State(tenant_id, recording_id, tombstone=tombstone)
+        return RecordingState(tenant_id, recording_id, deleted=source["version"])
     recording = None
     if "ownerId" in source:
         content = {name: source[name] for name in _AS_THEY_ARE}
         content["transcript"] = [_turn_back(turn) for turn in source["transcript"]]
         recording = Revision(source["version"], content)
     notes = {note["id"]: _note_back(note) for note in source["notes"]}
-    return State(tenant_id, recording_id, recording, notes)
+    return RecordingState(tenant_id, recording_id, recording, notes)
+
+
+def _group(state: GroupState) -> dict[str, Any]:
+    """A deleted group has no members; what is left is its version."""
+    document: dict[str, Any] = {"tenantId": state.tenant_id, "groupId": state.group_id}
+    if state.group:
+        document["version"] = state.group.version
+        document |= state.group.content or {"deleted": True}
+    return document
+
+
+def _group_back(source: Source) -> GroupState:
+    content = None if source.get("deleted") else {"members": source["members"]}
+    revision = Revision(source["version"], content)
+    return GroupState(source["tenantId"], source["groupId"], revision)
 
 
 def _analysis_language(content: Content | None) -> str:

@@ -124,34 +124,58 @@ class Note(_Part):
     created_at: Time | None = None
 
 
+class Group(_Part):
+    """A group that supervisors may have: the users whose recordings they see."""
+
+    members: list[Guid]
+
+
 class _Envelope(_Part):
     tenant_id: Id
-    recording_id: Id
     version: Version
     occurred_at: Time
 
 
-class RecordingSaved(_Envelope):
+class _OfRecording(_Envelope):
+    recording_id: Id
+
+
+class _OfGroup(_Envelope):
+    group_id: Id
+
+
+class RecordingSaved(_OfRecording):
     type: Literal["recording.saved"]
     recording: Recording
 
 
-class RecordingDeleted(_Envelope):
+class RecordingDeleted(_OfRecording):
     type: Literal["recording.deleted"]
 
 
-class NoteSaved(_Envelope):
+class NoteSaved(_OfRecording):
     type: Literal["note.saved"]
     note_id: Id
     note: Note
 
 
-class NoteDeleted(_Envelope):
+class NoteDeleted(_OfRecording):
     type: Literal["note.deleted"]
     note_id: Id
 
 
-Event = RecordingSaved | RecordingDeleted | NoteSaved | NoteDeleted
+class GroupSaved(_OfGroup):
+    type: Literal["group.saved"]
+    group: Group
+
+
+class GroupDeleted(_OfGroup):
+    type: Literal["group.deleted"]
+
+
+RecordingEvent = RecordingSaved | RecordingDeleted | NoteSaved | NoteDeleted
+GroupEvent = GroupSaved | GroupDeleted
+Event = RecordingEvent | GroupEvent
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 

@@ -4,6 +4,7 @@ It sends whatever is JSON: whether an event is valid is the worker's to say.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final, NoReturn
@@ -36,7 +37,8 @@ def publish(app: Celery, lines: BinaryIO, progress: Callable[[Report], None]) ->
     try:
         with app.producer_or_acquire() as producer:
             for events in _lists(lines, report):
-                app.send_task(APPLY_EVENTS, args=[events], producer=producer)
+                headers = {"published_at": time.time()}
+                app.send_task(APPLY_EVENTS, args=[events], headers=headers, producer=producer)
                 report.events += len(events)
                 report.messages += 1
                 progress(report)

@@ -1,6 +1,6 @@
-"""The merge of change events into a recording's state: pure, in any order, any number of times.
+"""The merge of change events into a state: pure, in any order, any number of times.
 
-`apply` is commutative, associative and idempotent. Of each thing (the recording, each note) the
+`apply` is commutative, associative and idempotent. Of each thing (a recording, a note, a group) the
 highest version wins; a recording's deletion absorbs everything, before and after it. Two contents
 under one version break the product's promise; even then the result does not depend on the order.
 """
@@ -12,7 +12,17 @@ from typing import Any
 
 import orjson
 
-from indexer.events import Event, NoteDeleted, NoteSaved, RecordingDeleted, RecordingSaved
+from indexer.events import (
+    Event,
+    GroupDeleted,
+    GroupEvent,
+    GroupSaved,
+    NoteDeleted,
+    NoteSaved,
+    RecordingDeleted,
+    RecordingEvent,
+    RecordingSaved,
+)
 
 Content = Mapping[str, Any]
 
@@ -25,55 +35,82 @@ class Revision:
     content: Content | None
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Tombstone:
-    """The deletion of the recording: its version and when it happened (milliseconds)."""
-
-    version: int
-    at: int
-
-
 @dataclass(frozen=True, slots=True)
-class State:
-    """All that the index knows of one recording. With a tombstone there is nothing else."""
+class RecordingState:
+    """All that the index knows of one recording.
+
+    `deleted` is the version of its deletion; then there is nothing else.
+    """
 
     tenant_id: str
     recording_id: str
     recording: Revision | None = None
     notes: Mapping[str, Revision] = field(default_factory=dict)
-    tombstone: Tombstone | None = None
+    deleted: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """All that the index knows of one group."""
+
+    tenant_id: str
+    group_id: str
+    group: Revision | None = None
+
+
+State = RecordingState | GroupState
+
+
+def nothing_of(event: Event) -> State:
+    """The state of this event's recording or group before any event."""
+    match event:
+        case GroupSaved() | GroupDeleted():
+            return GroupState(event.tenant_id, event.group_id)
+    return RecordingState(event.tenant_id, event.recording_id)
 
 
 def apply(state: State, events: Iterable[Event]) -> State:
-    """The state after these events of the same recording."""
+    """The state after these events, all of the same recording or of the same group."""
     return reduce(_apply_one, events, state)
 
 
 def _apply_one(state: State, event: Event) -> State:
+    match state, event:
+        case RecordingState(), (
+            RecordingSaved() | RecordingDeleted() | NoteSaved() | NoteDeleted()
+        ):
+            return _of_recording(state, event)
+        case GroupState(), (GroupSaved() | GroupDeleted()):
+            return _of_group(state, event)
+    raise TypeError(f"a {event.type} is not of this {type(state).__name__}")
+
+
+def _of_recording(state: RecordingState, event: RecordingEvent) -> RecordingState:
     match event:
         case RecordingDeleted():
-            return _deleted(state, Tombstone(event.version, event.occurred_at))
-        case _ if state.tombstone:
+            version = max(event.version, -1 if state.deleted is None else state.deleted)
+            return RecordingState(state.tenant_id, state.recording_id, deleted=version)
+        case _ if state.deleted is not None:
             return state
         case RecordingSaved():
             revision = Revision(event.version, event.recording.model_dump(by_alias=True))
             return replace(state, recording=_newest(state.recording, revision))
         case NoteSaved():
-            return _with_note(
-                state, event.note_id, event.version, event.note.model_dump(by_alias=True)
-            )
+            return _with_note(state, event, event.note.model_dump(by_alias=True))
         case NoteDeleted():
-            return _with_note(state, event.note_id, event.version, None)
+            return _with_note(state, event, None)
 
 
-def _deleted(state: State, tombstone: Tombstone) -> State:
-    newest = max(state.tombstone, tombstone) if state.tombstone else tombstone
-    return State(state.tenant_id, state.recording_id, tombstone=newest)
+def _of_group(state: GroupState, event: GroupEvent) -> GroupState:
+    content = event.group.model_dump(by_alias=True) if isinstance(event, GroupSaved) else None
+    return replace(state, group=_newest(state.group, Revision(event.version, content)))
 
 
-def _with_note(state: State, note_id: str, version: int, content: Content | None) -> State:
-    newest = _newest(state.notes.get(note_id), Revision(version, content))
-    return replace(state, notes={**state.notes, note_id: newest})
+def _with_note(
+    state: RecordingState, event: NoteSaved | NoteDeleted, content: Content | None
+) -> RecordingState:
+    newest = _newest(state.notes.get(event.note_id), Revision(event.version, content))
+    return replace(state, notes={**state.notes, event.note_id: newest})
 
 
 def _newest(known: Revision | None, incoming: Revision) -> Revision:

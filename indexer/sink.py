@@ -1,4 +1,4 @@
-"""Events into Elasticsearch: validate, read, merge, write, settle.
+"""Events into Elasticsearch: validate, group, read, merge, write, settle.
 
     raw events -> parse -> group by document -> read -> merge -> _bulk -> done
                     |                            ^                  |
@@ -21,18 +21,28 @@ import orjson
 import structlog
 from elasticsearch import Elasticsearch
 
-from indexer import dead_letters, reducer
-from indexer.documents import from_source, to_source
-from indexer.events import Event, InvalidEventError, parse
+from indexer import dead_letters, metrics, reducer
+from indexer.budget import Budget
+from indexer.bulk import Operation, Verdict, chunks, verdict
+from indexer.documents import address_of, from_source, to_source
+from indexer.events import (
+    Event,
+    GroupSaved,
+    InvalidEventError,
+    RecordingDeleted,
+    RecordingSaved,
+    parse,
+)
 from indexer.reducer import State
-from services.documents import document_id
+from services import instants
 from services.errors import BackendError
-from services.es_client import RETRYABLE_STATUS, failures_as_ours
+from services.es_client import TooLargeError, failures_as_ours
 from services.indices import IndexNames
+from services.observability import place_of
 
-CONFLICT: Final = 409
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
+FIRST_VERSION: Final = 1
 
 log = structlog.get_logger("indexer")
 
@@ -45,18 +55,49 @@ class Stopping(Protocol):
 
 @dataclass(slots=True)
 class _Pending:
-    """One document on its way: its events, and after a read what the index held."""
+    """One document on its way: its events, and what the index holds of it."""
 
+    alias: str
     identity: str
     raw: list[object] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    read: bool = False
     state: State | None = None
     seen: Mapping[str, int] | None = None  # if_seq_no and if_primary_term; None: no document yet
+
+    def merged(self) -> State:
+        known = self.state or reducer.nothing_of(self.events[0])
+        return reducer.apply(known, self.events)
+
+    def count(self, outcome: str) -> None:
+        for event in self.events:
+            metrics.EVENTS.labels(event.type, outcome).inc()
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What became of the events so far, and what must be tried again."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    dead: list[tuple[object, str]] = field(default_factory=list)
+    again: list[_Pending] = field(default_factory=list)
+    troubled: bool = False
+
+    def later(self, pending: Iterable[_Pending], reason: str) -> None:
+        """Read these again before the next attempt: who knows what was written."""
+        for item in pending:
+            item.read, item.state, item.seen = False, None, None
+            self.again.append(item)
+            metrics.RETRIES.labels(reason).inc()
+
+    def bury(self, item: _Pending, reason: str) -> None:
+        item.count("dead")
+        self.dead += [(raw, reason) for raw in item.raw]
 
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """Applies events. Times in seconds; `bulk_bytes` as the client serializes them."""
+    """Applies events. Times in seconds, sizes in bytes as the client sends them."""
 
     client: Elasticsearch
     names: IndexNames
@@ -64,123 +105,135 @@ class Sink:
     stopping: Stopping
     bulk_count: int
     bulk_bytes: int
+    max_document_bytes: int
     deadline: float
+    budget: Budget = field(default_factory=Budget)
 
     def apply(self, raw_events: Sequence[object]) -> Counter[str]:
         """Apply the events; returns how many ended how: done, superseded, dead.
 
         Raises BackendError when the deadline passed, the worker is to stop, or Elasticsearch
-        refuses us. What was written by then stays; applying the same events again is harmless.
-        An event on which our own code fails is found by halving, and goes alone.
+        refuses us; BudgetSpentError when most events fail. What was written by then stays;
+        applying the same events again is harmless. An event on which our own code fails is found
+        by halving, and goes alone.
         """
         try:
             return self._apply(raw_events)
         except BackendError:
             raise
-        except Exception as error:  # a fault of ours must not take the other events along
+        except Exception as error:  # noqa: BLE001 (a fault of ours takes no other event along)
             if len(raw_events) > 1:
                 middle = len(raw_events) // 2
                 return self.apply(raw_events[:middle]) + self.apply(raw_events[middle:])
-            log.exception("event_failed", kind=type(error).__name__)
-            reason = f"unexpected {type(error).__name__}"
-            dead_letters.write(self.client, self.names.dead_letters, [(raw_events[0], reason)])
-            return Counter(dead=1)
+            # A stack trace may hold what was said.
+            log.error(  # noqa: TRY400
+                "event_failed", kind=type(error).__name__, place=place_of(error)
+            )
+            return self.bury(raw_events, f"unexpected {type(error).__name__}")
+
+    def bury(self, raw_events: Sequence[object], reason: str) -> Counter[str]:
+        """Put these events into the dead letters. Raises BackendError."""
+        letters = [(raw, reason) for raw in raw_events]
+        dead_letters.write(self.client, self.names, letters)
+        metrics.EVENTS.labels("unknown", "dead").inc(len(letters))
+        return Counter(dead=len(letters))
 
     def _apply(self, raw_events: Sequence[object]) -> Counter[str]:
-        outcomes: Counter[str] = Counter()
-        dead: list[tuple[object, str]] = []
-        pending = list(_grouped(raw_events, dead))
+        batch = _Batch()
+        pending = list(_grouped(raw_events, self.names, batch.dead))
+        # Also those that change nothing any more: a worker may have been lost before it erased.
+        deletions = {
+            (event.tenant_id, event.recording_id)
+            for item in pending
+            for event in item.events
+            if isinstance(event, RecordingDeleted)
+        }
         end = time.monotonic() + self.deadline
         pause = FIRST_PAUSE
         while pending:
-            retry, troubled = self._round(pending, outcomes, dead)
-            if retry and troubled:
+            batch.again, batch.troubled = [], False
+            self._round(pending, batch)
+            if batch.again and batch.troubled:
                 self._wait(pause, end)
                 pause = min(pause * 2, LONGEST_PAUSE)
-            pending = retry
-        dead_letters.write(self.client, self.names.dead_letters, dead)
-        return outcomes + Counter(dead=len(dead))
+            pending = batch.again
+        self.budget.spend(len(batch.dead), len(raw_events))
+        dead_letters.write(self.client, self.names, batch.dead)
+        dead_letters.erase(self.client, self.names, deletions)
+        return batch.outcomes + Counter(dead=len(batch.dead))
 
-    def _round(
-        self, pending: list[_Pending], outcomes: Counter[str], dead: list[tuple[object, str]]
-    ) -> tuple[list[_Pending], bool]:
-        """Read, merge, write: what must be tried again, and whether the server is in trouble."""
+    def _round(self, pending: list[_Pending], batch: _Batch) -> None:
+        """Read, merge and write once."""
         try:
-            self._read(pending)
-            changed = list(self._merged(pending, outcomes))
+            self._read([item for item in pending if not item.read])
         except BackendError as error:
-            return _again(pending, error)
-        retry: list[_Pending] = []
-        troubled = False
-        for chunk in _chunks(changed, self.bulk_count, self.bulk_bytes):
-            again, trouble = self._write(chunk, outcomes, dead)
-            retry += again
-            troubled |= trouble
-        return retry, troubled
+            _in_trouble(pending, error, batch)
+            return
+        for chunk in chunks(self._changes(pending, batch), self.bulk_count, self.bulk_bytes):
+            self._write(chunk, batch)
 
     def _read(self, pending: list[_Pending]) -> None:
+        if not pending:
+            return
+        wanted = [{"_index": item.alias, "_id": item.identity} for item in pending]
         with failures_as_ours():
-            found = self.client.mget(index=self.names.recordings, ids=[p.identity for p in pending])
+            found = self.client.mget(docs=wanted)
         for item, document in zip(pending, found["docs"], strict=True):
             if "error" in document:
                 raise BackendError(f"read: {document['error']['type']}", retryable=True)
+            item.read = True
             if document["found"]:
                 item.state = from_source(document["_source"])
                 item.seen = {
                     "if_seq_no": document["_seq_no"],
                     "if_primary_term": document["_primary_term"],
                 }
-            else:
-                item.state = item.seen = None
 
-    def _merged(
-        self, pending: list[_Pending], outcomes: Counter[str]
-    ) -> Iterator[tuple[_Pending, list[bytes]]]:
-        """What changes, as the two lines of a bulk request."""
+    def _changes(self, pending: Iterable[_Pending], batch: _Batch) -> Iterator[Operation[_Pending]]:
+        """What has to be written; the rest is superseded, or too large."""
         for item in pending:
-            first = item.events[0]
-            known = item.state or State(first.tenant_id, first.recording_id)
-            merged = reducer.apply(known, item.events)
-            if merged == known:
-                outcomes["superseded"] += len(item.events)
+            merged = item.merged()
+            if merged == item.state:
+                item.count("superseded")
+                batch.outcomes["superseded"] += len(item.events)
                 continue
-            action = (
-                {"index": {"_id": item.identity, **item.seen}}
-                if item.seen
-                else {"create": {"_id": item.identity}}
-            )
-            source = to_source(merged, self.region_of(first.tenant_id))
-            yield item, [orjson.dumps(action), orjson.dumps(source)]
+            operation = self._operation(item, merged)
+            if operation.size > self.max_document_bytes:
+                batch.bury(item, f"larger than {self.max_document_bytes} bytes")
+                continue
+            yield operation
 
-    def _write(
-        self,
-        chunk: list[tuple[_Pending, list[bytes]]],
-        outcomes: Counter[str],
-        dead: list[tuple[object, str]],
-    ) -> tuple[list[_Pending], bool]:
-        operations: list[Any] = [line for _, lines in chunk for line in lines]
+    def _operation(self, item: _Pending, merged: State) -> Operation[_Pending]:
+        address = {"_index": item.alias, "_id": item.identity}
+        action = {"index": {**address, **item.seen}} if item.seen else {"create": address}
+        source = to_source(merged, self.region_of(merged.tenant_id))
+        if source.get("deleted"):
+            source["writtenAt"] = instants.render(time.time_ns() // 1_000_000)
+        return Operation(item, orjson.dumps(action), orjson.dumps(source))
+
+    def _write(self, chunk: list[Operation[_Pending]], batch: _Batch) -> None:
+        lines: list[Any] = [line for one in chunk for line in (one.action, one.source)]
         try:
             with failures_as_ours():
-                answer = self.client.bulk(
-                    index=self.names.recordings, operations=operations, require_alias=True
-                )
+                answer = self.client.bulk(operations=lines, require_alias=True)
+        except TooLargeError:
+            self._split(chunk, batch)
+            return
         except BackendError as error:
-            return _again([item for item, _ in chunk], error)
-        retry: list[_Pending] = []
-        troubled = False
-        for (item, _), result in zip(chunk, answer["items"], strict=True):
-            (answered,) = result.values()
-            status, error_type = answered["status"], answered.get("error", {}).get("type", "")
-            if status < 300:
-                outcomes["done"] += len(item.events)
-            elif status == CONFLICT:
-                retry.append(item)
-            elif status in RETRYABLE_STATUS or error_type == "index_not_found_exception":
-                retry.append(item)
-                troubled = True
-            else:
-                dead += [(raw, f"Elasticsearch: {error_type}") for raw in item.raw]
-        return retry, troubled
+            _in_trouble([one.owner for one in chunk], error, batch)
+            return
+        for one, result in zip(chunk, answer["items"], strict=True):
+            _settle(one.owner, *verdict(result), batch)
+
+    def _split(self, chunk: list[Operation[_Pending]], batch: _Batch) -> None:
+        """Elasticsearch takes less at once than we thought."""
+        if len(chunk) == 1:
+            batch.bury(chunk[0].owner, "larger than Elasticsearch takes")
+            return
+        metrics.RETRIES.labels("split").inc(len(chunk))
+        middle = len(chunk) // 2
+        self._write(chunk[:middle], batch)
+        self._write(chunk[middle:], batch)
 
     def _wait(self, pause: float, end: float) -> None:
         pause = random.uniform(pause / 2, pause)  # noqa: S311 (jitter, not a secret)
@@ -190,40 +243,46 @@ class Sink:
             raise BackendError("the worker is stopping", retryable=True)
 
 
-def _again(pending: list[_Pending], error: BackendError) -> tuple[list[_Pending], bool]:
+def _settle(item: _Pending, what: Verdict, error: str, batch: _Batch) -> None:
+    match what:
+        case Verdict.DONE:
+            batch.outcomes["done"] += len(item.events)
+            for event in item.events:
+                metrics.written(event.type, event.occurred_at)
+        case Verdict.CONFLICT:
+            batch.later([item], "conflict")
+        case Verdict.LATER:
+            batch.later([item], "trouble")
+            batch.troubled = True
+        case Verdict.REFUSED:
+            batch.bury(item, f"Elasticsearch: {error}")
+
+
+def _in_trouble(pending: Iterable[_Pending], error: BackendError, batch: _Batch) -> None:
     if not error.retryable:
         raise error
-    return pending, True
+    batch.later(pending, "trouble")
+    batch.troubled = True
 
 
-def _grouped(raw_events: Iterable[object], dead: list[tuple[object, str]]) -> Iterable[_Pending]:
+def _grouped(
+    raw_events: Iterable[object], names: IndexNames, dead: list[tuple[object, str]]
+) -> Iterable[_Pending]:
     """The valid events by document; the others go to `dead`."""
-    groups: dict[str, _Pending] = {}
+    groups: dict[tuple[str, str], _Pending] = {}
     for raw in raw_events:
         try:
             event = parse(raw)
         except InvalidEventError as error:
+            metrics.EVENTS.labels("invalid", "dead").inc()
             dead.append((raw, str(error)))
             continue
-        identity = document_id(event.tenant_id, event.recording_id)
-        group = groups.setdefault(identity, _Pending(identity))
+        address = address_of(event, names)
+        group = groups.setdefault(address, _Pending(*address))
         group.raw.append(raw)
         group.events.append(event)
+        # Most likely there is no document yet: `create` finds out without a read.
+        group.read |= isinstance(event, RecordingSaved | GroupSaved) and (
+            event.version <= FIRST_VERSION
+        )
     return groups.values()
-
-
-def _chunks(
-    changed: Iterable[tuple[_Pending, list[bytes]]], count: int, size: int
-) -> Iterator[list[tuple[_Pending, list[bytes]]]]:
-    """At most so many documents and so many bytes at once; one document always fits."""
-    chunk: list[tuple[_Pending, list[bytes]]] = []
-    held = 0
-    for entry in changed:
-        weight = sum(len(line) + 1 for line in entry[1])
-        if chunk and (len(chunk) >= count or held + weight > size):
-            yield chunk
-            chunk, held = [], 0
-        chunk.append(entry)
-        held += weight
-    if chunk:
-        yield chunk

@@ -2,20 +2,28 @@
 
 `indexer.apply_events` takes a list of events; `indexer.apply_event` takes one, and many such
 messages are gathered into one bulk request. A message whose events could not be settled goes back
-to the queue.
+to the queue. One that comes back is applied by itself and counted, so that a message that takes
+its worker down is found, and takes no other along.
 """
 
+import time
 from collections.abc import Collection
 from functools import cache
+from queue import Queue
 from typing import Any, Final
 
+import redis
 import structlog
-from celery import Celery
+from celery import Celery, Task
 from celery.exceptions import Reject
+from celery.worker import state as worker_state
 from celery_batches import Batches, SimpleRequest
 from celery_batches.trace import apply_batches_task
 
+from indexer import metrics
+from indexer.budget import BudgetSpentError
 from indexer.celery_app import stopping
+from indexer.deliveries import DEATHS_ALLOWED, Deliveries
 from indexer.sink import Sink
 from services.errors import BackendError
 from services.es_client import TIMEOUT_SECONDS, connect
@@ -50,20 +58,64 @@ def process_sink() -> Sink:
         stopping=stopping,
         bulk_count=worker.bulk_count,
         bulk_bytes=worker.bulk_bytes,
+        max_document_bytes=worker.max_document_bytes,
         deadline=deadline,
     )
+
+
+@cache
+def process_deliveries() -> Deliveries:
+    """The one counter of redeliveries of this process."""
+    return Deliveries(redis.Redis.from_url(load(RedisSettings).redis_url))
 
 
 def _settle(events: list[object]) -> bool:
     """Apply the events; False when they must come back later."""
     try:
-        outcomes = process_sink().apply(events)
+        with metrics.BATCH_SECONDS.time():
+            outcomes = process_sink().apply(events)
     except BackendError as error:
-        log.warning("events_given_back", count=len(events), reason=str(error))
-        stopping.wait(PAUSE_SECONDS)
+        _give_back(len(events), error)
         return False
+    metrics.BATCH.observe(len(events))
     log.info("events_applied", **outcomes)
     return True
+
+
+def _give_back(count: int, error: BackendError) -> None:
+    metrics.GIVEN_BACK.inc(count)
+    if isinstance(error, BudgetSpentError):
+        metrics.STOPPED.set(1)
+        log.critical("budget_spent", reason=str(error))
+        stopping.exit_status = load(WorkerSettings).budget_exit_status
+        worker_state.should_stop = stopping.exit_status
+        return
+    log.warning("events_given_back", count=count, reason=str(error))
+    stopping.wait(PAUSE_SECONDS)
+
+
+def _settle_again(message_id: str, events: list[object]) -> bool:
+    """Apply a message that came back, unless it took its worker down too often."""
+    deliveries = process_deliveries()
+    try:
+        lost = deliveries.begin(message_id)
+        if lost >= DEATHS_ALLOWED:
+            process_sink().bury(events, f"took its worker down {lost} times")
+            log.error("message_buried", count=len(events))
+            settled = True
+        else:
+            settled = _settle(events)
+        deliveries.end(message_id)
+    except BackendError as error:
+        _give_back(len(events), error)
+        return False
+    return settled
+
+
+def _observe_lag(published_at: object) -> None:
+    """`published_at` is a header, seconds since 1970; the product may leave it out."""
+    if isinstance(published_at, int | float):
+        metrics.PUBLISHED_LAG.observe(max(0.0, time.time() - published_at))
 
 
 class Gathered(Batches):  # type: ignore[misc]  # the library has no types
@@ -75,7 +127,20 @@ class Gathered(Batches):  # type: ignore[misc]  # the library has no types
     flush_every = GATHER_COUNT
     flush_interval = GATHER_SECONDS
 
-    def flush(self, requests: Collection[Any]) -> Any:
+    def Strategy(self, *args: Any) -> Any:  # noqa: N802 (the library's name)
+        """Begin anew with every connection: what the last one held comes back by itself."""
+        self._buffer: Queue[Any] = Queue()
+        self._pending: Queue[Any] = Queue()
+        self._tref: Any = None
+        return super().Strategy(*args)
+
+    def flush(self, requests: Collection[Any]) -> None:
+        fresh = [request for request in requests if not _came_back(request.delivery_info)]
+        again = [[request] for request in requests if _came_back(request.delivery_info)]
+        for group in ([fresh] if fresh else []) + again:
+            self._apply_together(group)
+
+    def _apply_together(self, requests: list[Any]) -> None:
         def settle(applied: object) -> None:
             for request in requests:
                 if applied is True:
@@ -84,24 +149,40 @@ class Gathered(Batches):  # type: ignore[misc]  # the library has no types
                     request.reject(requeue=True)
 
         gathered = [SimpleRequest.from_request(request) for request in requests]
-        return self._pool.apply_async(
-            apply_batches_task, (self, (gathered,), 0, None), callback=settle
-        )
+        self._pool.apply_async(apply_batches_task, (self, (gathered,), 0, None), callback=settle)
 
 
-def apply_events(*lists: object, **named: object) -> None:
+def _came_back(delivery_info: dict[str, Any]) -> bool:
+    return bool(delivery_info.get("redelivered"))
+
+
+def apply_events(task: Task, *lists: object, **named: object) -> None:
     """One message with a list of events. What is no list is taken for an event, and judged so."""
     given = (*lists, *named.values())
-    if not _settle([event for one in given for event in (one if isinstance(one, list) else [one])]):
+    events = [event for one in given for event in (one if isinstance(one, list) else [one])]
+    if _came_back(task.request.delivery_info or {}):
+        settled = _settle_again(task.request.id, events)
+    else:
+        settled = _settle(events)
+    if not settled:
         raise Reject("not settled", requeue=True)
+    _observe_lag(task.request.get("published_at"))
 
 
 def apply_event(requests: list[SimpleRequest]) -> bool:
-    """Many messages with one event each."""
-    return _settle([event for r in requests for event in (*r.args, *r.kwargs.values())])
+    """Many messages with one event each; one that came back is alone."""
+    events = [event for r in requests for event in (*r.args, *r.kwargs.values())]
+    if _came_back(requests[0].delivery_info):
+        settled = _settle_again(requests[0].id, events)
+    else:
+        settled = _settle(events)
+    if settled:
+        for request in requests:
+            _observe_lag((request.request_dict or {}).get("published_at"))
+    return settled
 
 
 def register(app: Celery) -> None:
     """Add both tasks to the application."""
-    app.task(name=APPLY_EVENTS)(apply_events)
+    app.task(name=APPLY_EVENTS, bind=True, typing=False)(apply_events)
     app.task(name=APPLY_EVENT, base=Gathered)(apply_event)

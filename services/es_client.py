@@ -20,7 +20,12 @@ from services.errors import BackendError
 from services.settings import ElasticsearchSettings
 
 TIMEOUT_SECONDS: Final = 30.0
+TOO_LARGE: Final = 413
 RETRYABLE_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class TooLargeError(BackendError):
+    """Elasticsearch takes no request of this size (413)."""
 
 
 def _options(settings: ElasticsearchSettings) -> dict[str, Any]:
@@ -51,6 +56,8 @@ def failures_as_ours() -> Iterator[None]:
     try:
         yield
     except ApiError as error:
+        if error.status_code == TOO_LARGE:
+            raise TooLargeError("Elasticsearch answered 413", retryable=False) from error
         retryable = (
             error.status_code in RETRYABLE_STATUS or error.error == "index_not_found_exception"
         )

@@ -20,6 +20,16 @@ class IndexNames:
         return f"{self.prefix}-recordings-000001"
 
     @property
+    def groups(self) -> str:
+        """The alias of the groups that supervisors have."""
+        return f"{self.prefix}-groups"
+
+    @property
+    def first_groups_index(self) -> str:
+        """The index that `init` makes behind that alias."""
+        return f"{self.prefix}-groups-000001"
+
+    @property
     def dead_letters(self) -> str:
         """The index of the events that could not be applied."""
         return f"{self.prefix}-dead-letters"

@@ -6,7 +6,9 @@ log, only the template is written, because its arguments may hold a whole messag
 
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -40,6 +42,12 @@ def configure_logging(level: int = logging.INFO) -> None:
     root.setLevel(logging.WARNING)
     for ours in ("api", "indexer"):
         logging.getLogger(ours).setLevel(level)
+
+
+def place_of(error: BaseException) -> str:
+    """Where an error came from, `module.py:line`: a stack trace may hold values, this does not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
 
 
 def _only_the_template(

@@ -56,6 +56,8 @@ _FRENCH: Final = [
 ]
 _ITALIAN: Final = ["un", "all", "dall", "dell", "nell", "sull", "coll", "gl", "agl", "dagl", "v"]
 
+_CLUSTER: Final = {"number_of_shards": 1, "auto_expand_replicas": "0-1"}
+_GUIDS: Final = {"guid": {"type": "custom", "filter": ["lowercase"]}}
 _KEYWORD: Final = {"type": "keyword"}
 _GUID: Final = {"type": "keyword", "normalizer": "guid"}
 _STORED: Final = {"type": "keyword", "index": False, "doc_values": False}
@@ -87,7 +89,7 @@ FIELDS: Final[dict[str, Any]] = {
     "recordingId": _KEYWORD,
     "version": {"type": "long"},
     "deleted": {"type": "boolean"},
-    "deletedAt": _DATE,
+    "writtenAt": _DATE,  # of a tombstone: its age counts from here
     # What an answer shows, in its own names.
     "ownerId": _GUID,
     "direction": _KEYWORD,
@@ -126,6 +128,26 @@ FIELDS: Final[dict[str, Any]] = {
 }
 
 
+GROUP_FIELDS: Final[dict[str, Any]] = {
+    "tenantId": _KEYWORD,
+    "groupId": _KEYWORD,
+    "version": {"type": "long"},
+    "deleted": {"type": "boolean"},
+    "writtenAt": _DATE,
+    "members": _GUID,
+}
+
+
+def group_mapping() -> dict[str, Any]:
+    """The mapping of the groups index."""
+    return {"dynamic": "strict", "_meta": {"schema_version": VERSION}, "properties": GROUP_FIELDS}
+
+
+def group_settings() -> dict[str, Any]:
+    """The settings of the groups index."""
+    return _CLUSTER | {"analysis": {"normalizer": _GUIDS}}
+
+
 def mapping() -> dict[str, Any]:
     """The mapping of the recordings index."""
     return {"dynamic": "strict", "_meta": {"schema_version": VERSION}, "properties": FIELDS}
@@ -134,8 +156,7 @@ def mapping() -> dict[str, Any]:
 def index_settings() -> dict[str, Any]:
     """The settings of the recordings index: paging window, freshness, text analysis."""
     return {
-        "number_of_shards": 1,
-        "auto_expand_replicas": "0-1",
+        **_CLUSTER,
         "refresh_interval": "1s",
         "max_result_window": MAX_WINDOW,
         "analysis": _analysis(),
@@ -170,7 +191,7 @@ def _analysis() -> dict[str, Any]:
     return {
         "char_filter": {"apostrophes": {"type": "mapping", "mappings": _same_apostrophes()}},
         "filter": filters,
-        "normalizer": {"guid": {"type": "custom", "filter": ["lowercase"]}},
+        "normalizer": _GUIDS,
         "analyzer": analyzers,
     }
 

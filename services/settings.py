@@ -85,12 +85,38 @@ class RedisSettings(BaseSettings):
 
 
 class WorkerSettings(BaseSettings):
-    """The bounds of one bulk request: documents, and bytes as sent."""
+    """The bounds of a worker's work.
+
+    bulk_count, bulk_bytes: documents and bytes (as sent) of one bulk request.
+    max_document_bytes: a recording that is larger goes to the dead letters.
+    prefetch_bytes: of messages held in memory, beyond the first.
+    metrics_host, metrics_port: where /metrics and /healthz are served; port 0: nowhere.
+    budget_exit_status: of a worker that stops because most events fail for good.
+    """
 
     model_config = _config("RECORDINGS_WORKER_")
 
     bulk_count: Annotated[int, Field(ge=1, le=10_000)] = 500
     bulk_bytes: Annotated[int, Field(ge=1_000, le=90_000_000)] = 5_000_000
+    max_document_bytes: Annotated[int, Field(ge=1_000, le=90_000_000)] = 32_000_000
+    prefetch_bytes: Annotated[int, Field(ge=1_000)] = 32_000_000
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    budget_exit_status: Annotated[int, Field(ge=0, le=125)] = 3
+
+
+class RetentionSettings(BaseSettings):
+    """How many days things are kept, for `purge`.
+
+    queue_days: how long a message can be in the queue; nothing is removed from there.
+    tombstones_days: at least as long as both others, else `purge` refuses.
+    """
+
+    model_config = _config("RECORDINGS_RETENTION_")
+
+    queue_days: Annotated[int, Field(ge=1, le=36_500)] = 7
+    dead_letters_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+    tombstones_days: Annotated[int, Field(ge=1, le=36_500)] = 90
 
 
 class ApiSettings(BaseSettings):

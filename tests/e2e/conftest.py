@@ -162,11 +162,12 @@ class Deployment:
         user: str = "1efc024d-0000-4000-8000-00000000000a",
         role: str = "administrator",
         tenant: str = "acme",
+        groups: list[str] | None = None,
         **parameters: Any,
     ) -> requests.Response:
         """A request; with headers given, those alone."""
         if headers is None:
-            headers = {"Authorization": f"Bearer {token(user, role, tenant)}"}
+            headers = {"Authorization": f"Bearer {token(user, role, tenant, groups=groups)}"}
         if path == "/v1/recordings":
             parameters = {"quantity": 100, "from": 0} | parameters
         return requests.get(self.base + path, params=parameters, headers=headers, timeout=60)
@@ -225,7 +226,13 @@ def make_deployment(
                 yield deployment
             finally:
                 deployment.stop()
-                client.indices.delete(index=f"{names.first_recordings_index},{names.dead_letters}")
+                client.indices.delete(
+                    index=[
+                        names.first_recordings_index,
+                        names.first_groups_index,
+                        names.dead_letters,
+                    ]
+                )
         shutil.rmtree(deployment.logs)
 
     return make

@@ -42,7 +42,8 @@ def environment(elasticsearch_url: str, redis_url: str) -> Iterator[dict[str, st
     run("demo-down", environment)
     shutil.rmtree(home)
     with Elasticsearch(elasticsearch_url) as client:
-        client.indices.delete(index=f"{PREFIX}-recordings-000001,{PREFIX}-dead-letters")
+        client.indices.delete(index=f"{PREFIX}-recordings-000001,{PREFIX}-groups-000001")
+        client.indices.delete(index=f"{PREFIX}-dead-letters")
 
 
 @pytest.fixture(scope="module")

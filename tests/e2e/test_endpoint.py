@@ -64,6 +64,14 @@ EVENTS = [
         "occurredAt": "2026-04-25T10:31:00Z",
         "note": {"authorId": B, "text": "call back tomorrow", "createdAt": "2026-04-25T10:31:00Z"},
     },
+    {
+        "type": "group.saved",
+        "tenantId": "acme",
+        "groupId": "team",
+        "version": 1,
+        "occurredAt": "2026-04-25T10:31:00Z",
+        "group": {"members": [B.upper()]},
+    },
     saved("gone"),
     {
         "type": "recording.deleted",
@@ -181,6 +189,13 @@ def test_the_total_is_of_all_pages(deployment: Any) -> None:
         pytest.param({"role": "user", "user": A}, ["full"], id="a user sees the own"),
         pytest.param({"role": "user", "user": STRANGER}, [], id="who has none sees none"),
         pytest.param({"role": "administrator", "tenant": "globex"}, ["other-tenant"], id="tenant"),
+        pytest.param({"role": "supervisor", "user": A}, ["full"], id="supervisor of nobody"),
+        pytest.param(
+            {"role": "supervisor", "user": A, "groups": ["no-such", "team"]},
+            ["b/1 \u00e9", "full", "bare"],
+            id="supervisor",
+        ),
+        pytest.param({"role": "user", "user": A, "groups": ["team"]}, ["full"], id="no supervisor"),
     ],
 )
 def test_who_sees_what(deployment: Any, who: dict[str, str], expected: list[str]) -> None:
@@ -215,6 +230,31 @@ def test_what_is_not_there_and_what_is_hidden_are_one_answer(deployment: Any, hi
 def test_a_user_may_not_ask_for_others(deployment: Any, users: str) -> None:
     answer = deployment.get(role="user", user=A, users=users)
     assert problem(answer, 403, "forbidden")["parameter"] == "users"
+
+
+def test_a_supervisor_may_ask_for_members_only(deployment: Any) -> None:
+    who = {"role": "supervisor", "user": A, "groups": ["team"]}
+    assert deployment.ids(**who, users=f"{A},{B}") == ["b/1 \u00e9", "full", "bare"]
+    problem(deployment.get(**who, users=f"{B},{STRANGER}"), 403, "forbidden")
+    problem(deployment.get(role="supervisor", user=A, users=B), 403, "forbidden")
+
+
+def test_a_change_of_membership_shows_without_touching_recordings(
+    deployment: Any, eventually: Callable[..., Any]
+) -> None:
+    who = {"role": "supervisor", "user": A, "groups": ["changing"]}
+    for version, members in enumerate([[B], [], [B]]):
+        event = {
+            "type": "group.saved",
+            "tenantId": "acme",
+            "groupId": "changing",
+            "version": version,
+            "occurredAt": "2026-04-25T10:31:00Z",
+            "group": {"members": members},
+        }
+        deployment.run("recordings-indexer", "publish", "-", given=json.dumps(event).encode())
+        expected = 3 if members else 1
+        eventually(lambda expected=expected: deployment.total(**who) == expected)
 
 
 def test_a_user_may_ask_for_himself_and_exclude_anybody(deployment: Any) -> None:

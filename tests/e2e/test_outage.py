@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import redis
 import requests
 
 OWNER = "1efc024d-0000-4000-8000-00000000000a"
@@ -58,6 +59,8 @@ def test_the_queue_holds_what_the_worker_cannot_write(
     worker = deployment.start("recordings-indexer", "worker", **through_the_relay)
     published = deployment.run("recordings-indexer", "publish", "-", given=events(1000))
     assert published.returncode == 0
+    with redis.Redis.from_url(deployment.environment["RECORDINGS_REDIS_URL"]) as broker:
+        eventually(lambda: broker.hlen("unacked"))
     # Stopped in the middle of its waiting, it gives back what it has.
     assert interrupt(worker) < 10
     assert worker.returncode == 0

@@ -27,7 +27,9 @@ def names(elasticsearch: Elasticsearch) -> Iterator[IndexNames]:
     names = IndexNames(f"test-{uuid.uuid4().hex[:8]}")
     admin.create_missing(elasticsearch, names)
     yield names
-    elasticsearch.indices.delete(index=f"{names.first_recordings_index},{names.dead_letters}")
+    elasticsearch.indices.delete(
+        index=[names.first_recordings_index, names.first_groups_index, names.dead_letters]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,7 @@ def make_sink(elasticsearch: Elasticsearch, names: IndexNames) -> Callable[..., 
             "stopping": StopFlag(),
             "bulk_count": 500,
             "bulk_bytes": 5_000_000,
+            "max_document_bytes": 32_000_000,
             "deadline": 30.0,
         }
         return Sink(**settings | changes)

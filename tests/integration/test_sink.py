@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from indexer import reducer
+from indexer.budget import BudgetSpentError
 from indexer.documents import to_source
 from indexer.events import parse
-from indexer.reducer import State
+from indexer.reducer import RecordingState
 from indexer.sink import Sink
+from services import instants
 from services.documents import document_id
 from services.errors import BackendError
 from services.indices import IndexNames
@@ -71,7 +74,7 @@ def test_events_of_one_recording_in_many_calls_and_any_order(sink: Sink, stored:
     random.Random(7).shuffle(history)
     for one in history + history[:5]:
         sink.apply([one])
-    expected = reducer.apply(State("acme", "a"), map(parse, history))
+    expected = reducer.apply(RecordingState("acme", "a"), map(parse, history))
     assert stored("a") == to_source(expected, "IT")
 
 
@@ -96,12 +99,14 @@ def test_a_deletion_leaves_ids_and_version_only(sink: Sink, stored: Stored) -> N
     sink.apply([saved("gone", 1, language="en"), note("gone", 1, "secret")])
     sink.apply([event("recording.deleted", "gone", 2)])
     sink.apply([saved("gone", 9), note("gone", 9, "secret")])
-    assert stored("gone") == {
+    document = stored("gone")
+    assert document is not None
+    assert abs(instants.parse(document.pop("writtenAt")).floor_ms - time.time() * 1000) < 60_000
+    assert document == {
         "tenantId": "acme",
         "recordingId": "gone",
         "version": 2,
         "deleted": True,
-        "deletedAt": "2026-04-25T10:30:00Z",
     }
 
 
@@ -137,14 +142,56 @@ def test_an_event_on_which_we_fail_goes_alone(
     sink: Sink,
     elasticsearch: Elasticsearch,
     names: IndexNames,
+    stored: Stored,
     letters: Callable[[], list[dict[str, Any]]],
 ) -> None:
     broken = {"tenantId": "acme", "recordingId": "broken", "ownerId": OWNER}
     elasticsearch.index(index=names.recordings, id=document_id("acme", "broken"), document=broken)
     events = [saved("before", 1), saved("broken", 1), saved("after-1", 1), saved("after-2", 1)]
-    assert sink.apply(events) == {"done": 3, "dead": 1}
+    assert sink.apply(events)["dead"] == 1
+    assert all(stored(name) for name in ("before", "after-1", "after-2"))
     (kept,) = [letter for letter in letters() if letter.get("recordingId") == "broken"]
     assert kept["reason"] == "unexpected KeyError"
+
+
+def test_a_recording_above_the_limit_goes_alone(
+    make_sink: Callable[..., Sink],
+    stored: Stored,
+    letters: Callable[[], list[dict[str, Any]]],
+) -> None:
+    large = saved("large", 1, transcript=[{"speaker": "agent", "offset": 0, "text": "x" * 5000}])
+    sink = make_sink(max_document_bytes=5000)
+    assert sink.apply([saved("small", 1), large]) == {"done": 1, "dead": 1}
+    assert stored("small")
+    (kept,) = [letter for letter in letters() if letter.get("recordingId") == "large"]
+    assert kept["reason"] == "larger than 5000 bytes"
+
+
+def test_groups_are_kept_apart(sink: Sink, elasticsearch: Elasticsearch, names: IndexNames) -> None:
+    def group(version: int, **more: Any) -> dict[str, Any]:
+        envelope = {"tenantId": "acme", "groupId": "g", "version": version}
+        return envelope | {"occurredAt": "2026-04-25T10:30:00Z"} | more
+
+    members = {"type": "group.saved", "group": {"members": [OWNER]}}
+    events = [group(2, type="group.deleted"), group(1, **members), group(3, **members)]
+    assert sink.apply(events) == {"done": 3}
+    found = elasticsearch.get(index=names.groups, id=document_id("acme", "g"))["_source"]
+    assert found == {"tenantId": "acme", "groupId": "g", "version": 3, "members": [OWNER]}
+    assert sink.apply([group(4, type="group.deleted"), group(3, **members)]) == {"done": 2}
+    found = elasticsearch.get(index=names.groups, id=document_id("acme", "g"))["_source"]
+    assert found.pop("writtenAt")
+    assert found == {"tenantId": "acme", "groupId": "g", "version": 4, "deleted": True}
+
+
+def test_when_most_events_fail_the_dead_letters_are_not_filled(
+    make_sink: Callable[..., Sink], letters: Callable[[], list[dict[str, Any]]]
+) -> None:
+    sink, before = make_sink(), len(letters())
+    sink.apply([saved(f"fine-{n}", 1) for n in range(400)])
+    sink.apply([saved(f"bad-{n}", 1, ownerId="nobody") for n in range(50)])
+    with pytest.raises(BudgetSpentError, match="550 of the last 950"):
+        sink.apply([saved(f"worse-{n}", 1, ownerId="nobody") for n in range(500)])
+    assert len(letters()) == before + 50
 
 
 def test_a_long_transcript_goes_through(sink: Sink, stored: Stored) -> None:

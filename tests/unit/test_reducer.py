@@ -1,7 +1,6 @@
 """The merge: any order, any repeat and any grouping of a history end in the same state."""
 
 import random
-from functools import reduce
 from typing import Any
 
 from hypothesis import given
@@ -10,10 +9,11 @@ from hypothesis import strategies as st
 from indexer import events, reducer
 from indexer.documents import from_source, to_source
 from indexer.events import Event
-from indexer.reducer import State
+from indexer.reducer import GroupState, RecordingState
 
 OWNER = "1efc024d-0000-4000-8000-00000000000a"
-EMPTY = State("acme", "r-1")
+EMPTY = RecordingState("acme", "r-1")
+NO_GROUP = GroupState("acme", "g-1")
 
 
 def event(kind: str, version: int, **more: Any) -> Event:
@@ -81,8 +81,8 @@ def test_order_repeats_and_grouping_do_not_matter(
     middle = chance.randint(0, len(repeated))
     expected = reducer.apply(EMPTY, history)
     assert reducer.apply(EMPTY, repeated) == expected
-    groups = (repeated[:middle], repeated[middle:])
-    assert reduce(reducer.apply, groups, EMPTY) == expected
+    first = reducer.apply(EMPTY, repeated[:middle])
+    assert reducer.apply(first, repeated[middle:]) == expected
 
 
 @given(st.one_of(HISTORIES, LIVING))
@@ -99,8 +99,40 @@ def test_nothing_follows_a_deletion(before: list[Event], after: list[Event]) -> 
         "recordingId": "r-1",
         "version": 9,
         "deleted": True,
-        "deletedAt": "2026-04-25T10:30:00Z",
     }
+
+
+def group(version: int, members: list[str] | None) -> Event:
+    kind = "group.deleted" if members is None else "group.saved"
+    envelope = {"type": kind, "tenantId": "acme", "groupId": "g-1", "version": version}
+    content = {} if members is None else {"group": {"members": members}}
+    return events.parse(envelope | {"occurredAt": "2026-04-25T10:30:00Z"} | content)
+
+
+GROUP_HISTORIES = st.lists(
+    st.builds(
+        group,
+        VERSIONS,
+        st.none() | st.lists(st.sampled_from([OWNER, OWNER.replace("1efc", "2efc")]), max_size=2),
+    ),
+    max_size=6,
+)
+
+
+@given(GROUP_HISTORIES.filter(bool), st.randoms(use_true_random=False))
+def test_groups_converge_too(history: list[Event], chance: random.Random) -> None:
+    repeated = history + chance.choices(history, k=len(history))
+    chance.shuffle(repeated)
+    state = reducer.apply(NO_GROUP, history)
+    assert reducer.apply(NO_GROUP, repeated) == state
+    assert from_source(to_source(state, None)) == state
+
+
+def test_a_deleted_group_has_no_members_until_a_higher_version() -> None:
+    gone = reducer.apply(NO_GROUP, [group(1, [OWNER]), group(2, None)])
+    assert "members" not in to_source(gone, None)
+    assert "members" not in to_source(reducer.apply(gone, [group(1, [OWNER])]), None)
+    assert to_source(reducer.apply(gone, [group(3, [OWNER])]), None)["members"] == [OWNER]
 
 
 def test_a_note_before_its_recording_is_kept_and_appears_with_it() -> None:
