@@ -126,12 +126,15 @@ class Gathered(Batches):  # type: ignore[misc]  # the library has no types
 
     flush_every = GATHER_COUNT
     flush_interval = GATHER_SECONDS
+    _tref: Any
 
     def Strategy(self, *args: Any) -> Any:  # noqa: N802 (the library's name)
         """Begin anew with every connection: what the last one held comes back by itself."""
         self._buffer: Queue[Any] = Queue()
         self._pending: Queue[Any] = Queue()
-        self._tref: Any = None
+        if self._tref:
+            self._tref.cancel()
+            self._tref = None
         return super().Strategy(*args)
 
     def flush(self, requests: Collection[Any]) -> None:
