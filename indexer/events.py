@@ -37,8 +37,12 @@ def _milliseconds(value: object) -> int:
 
 def _composed(value: str) -> str:
     """One form for each letter (NFC): a query is composed as well."""
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError("half of a surrogate pair is not text")
+    if value.isascii():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair is not text") from None
     return unicodedata.normalize("NFC", value)
 
 
