@@ -10,12 +10,9 @@ type and ids. A letter with `replayedAt` is back in the queue (see `indexer.repl
 and is not found, unless by its id.
 """
 
-import json
 import re
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, Final
 
 import orjson
@@ -23,18 +20,15 @@ from elasticsearch import Elasticsearch
 
 from indexer.bulk import Operation, Verdict, chunks, verdict
 from indexer.deletion import delete_where
-from services import instants
+from indexer.letter import Fields, fields_of, without_event
 from services.documents import document_id
 from services.errors import BackendError
 from services.es_client import TooLargeError, failures_as_ours
 from services.indices import IndexNames
 
-MAX_EVENT_BYTES: Final = 16_000_000
 AT_ONCE: Final = 500
 # Of one request; a single larger letter goes alone.
 BULK_BYTES: Final = 5_000_000
-LONGEST_ID: Final = 256
-LONGEST_REASON: Final = 500
 
 _KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
 _STORED: Final = {"type": "keyword", "index": False, "doc_values": False}
@@ -56,8 +50,6 @@ MAPPING: Final[dict[str, Any]] = {
         "attempts": {"type": "integer"},
     },
 }
-_IDS: Final = ("tenantId", "recordingId", "noteId", "groupId")
-_TYPE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _AGAIN: Final = """
 Map letter = params.letter;
 if (ctx.op != 'create') {
@@ -70,7 +62,6 @@ ctx._source.putAll(letter);
 _KEEP_ALIVE: Final = "5m"
 
 Query = dict[str, Any]
-_Named = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +77,9 @@ def write(client: Elasticsearch, names: IndexNames, letters: Iterable[tuple[obje
     """Keep these (event, reason) pairs. Raises BackendError when one could not be kept."""
     keys: set[str] = set()
 
-    def operations() -> Iterator[Operation[tuple[str, _Named]]]:
+    def operations() -> Iterator[Operation[tuple[str, Fields]]]:
         for event, reason in letters:
-            identity, letter = _letter(event, reason)
+            identity, letter = fields_of(event, reason)
             if "recordingKey" in letter:
                 keys.add(letter["recordingKey"])
             yield _operation(identity, letter)
@@ -209,62 +200,7 @@ def waiting(
     return {"bool": {"filter": filters, "must_not": [{"exists": {"field": "replayedAt"}}]}}
 
 
-def _letter(event: object, reason: str) -> tuple[str, _Named]:
-    """The `_id` and the letter of this event, as if it failed for the first time."""
-    now = instants.render(time.time_ns() // 1_000_000)
-    letter = {"firstAt": now, "lastAt": now, "attempts": 1} | _listed(event)
-    reason = reason[:LONGEST_REASON]
-    try:
-        text = _canonical(event)
-    except RecursionError:
-        ids = json.dumps([letter.get(name) for name in ("type", *_IDS)])
-        return _digest(ids + reason), letter | {"reason": f"{reason} (not kept: nested too deeply)"}
-    size = len(text.encode())
-    letter |= {"reason": reason, "size": size, "event": text}
-    return _digest(text), _without_event(letter) if size > MAX_EVENT_BYTES else letter
-
-
-def _without_event(letter: _Named) -> _Named:
-    kept = {name: value for name, value in letter.items() if name != "event"}
-    return kept | {"reason": f"{letter['reason']} (not kept: {letter['size']} bytes)"}
-
-
-def _canonical(event: object) -> str:
-    """One text for each JSON value, which UTF-8 can hold."""
-    text = json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    if _is_text(text):
-        return text
-    return json.dumps(event, sort_keys=True, separators=(",", ":"))
-
-
-def _digest(text: str) -> str:
-    return blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _listed(event: object) -> dict[str, str]:
-    """Type, ids and key of the event, as far as they can be ones."""
-    known = event if isinstance(event, Mapping) else {}
-    texts: dict[str, str] = {name: known[name] for name in _IDS if _is_text(known.get(name))}
-    listed = {name: value for name, value in texts.items() if len(value) <= LONGEST_ID}
-    if isinstance(kind := known.get("type"), str) and _TYPE.fullmatch(kind):
-        listed["type"] = kind
-    if "tenantId" in texts and "recordingId" in texts:
-        listed["recordingKey"] = document_id(texts["tenantId"], texts["recordingId"])
-    return listed
-
-
-def _is_text(value: object) -> bool:
-    """Whether it is text that UTF-8 can hold (JSON may carry half of a surrogate pair)."""
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _operation(identity: str, letter: _Named) -> Operation[tuple[str, _Named]]:
+def _operation(identity: str, letter: Fields) -> Operation[tuple[str, Fields]]:
     action = {"update": {"_id": identity, "retry_on_conflict": 5}}
     script = {"source": _AGAIN, "params": {"letter": letter}}
     body = {"scripted_upsert": True, "script": script, "upsert": {}}
@@ -272,7 +208,7 @@ def _operation(identity: str, letter: _Named) -> Operation[tuple[str, _Named]]:
 
 
 def _send(
-    client: Elasticsearch, names: IndexNames, chunk: Sequence[Operation[tuple[str, _Named]]]
+    client: Elasticsearch, names: IndexNames, chunk: Sequence[Operation[tuple[str, Fields]]]
 ) -> None:
     lines: list[Any] = [line for one in chunk for line in (one.action, one.source)]
     try:
@@ -289,8 +225,8 @@ def _send(
 
 
 def _less(
-    chunk: Sequence[Operation[tuple[str, _Named]]],
-) -> list[Sequence[Operation[tuple[str, _Named]]]]:
+    chunk: Sequence[Operation[tuple[str, Fields]]],
+) -> list[Sequence[Operation[tuple[str, Fields]]]]:
     """The same in smaller requests, where a server takes less at once than we thought."""
     if len(chunk) > 1:
         middle = len(chunk) // 2
@@ -298,7 +234,7 @@ def _less(
     identity, letter = chunk[0].owner
     if "event" not in letter:
         raise BackendError("a dead letter is too large without its event", retryable=True)
-    return [[_operation(identity, _without_event(letter))]]
+    return [[_operation(identity, without_event(letter))]]
 
 
 def _tombstoned(client: Elasticsearch, names: IndexNames, keys: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ import typer
 from elasticsearch import Elasticsearch
 
 from indexer import celery_app, dead_letters
+from indexer.arguments import instant, text
 from indexer.dead_letters import Letter, Query
 from indexer.replay import replay as publish_again
 from services import instants
@@ -21,7 +22,6 @@ from services.es_client import connect
 from services.indices import IndexNames
 from services.settings import ElasticsearchSettings, IndexSettings, RedisSettings, load
 
-LONGEST_TEXT: Final = 256
 _LISTED: Final = (
     "type",
     "tenantId",
@@ -60,29 +60,11 @@ class _Box:
         return found
 
 
-def _text(value: str) -> str:
-    if not value or len(value) > LONGEST_TEXT or not _is_utf8(value):
-        raise typer.BadParameter(f"must be text of 1 to {LONGEST_TEXT} characters")
-    return value
-
-
-def _is_utf8(value: str) -> bool:
-    """Whether the argument was UTF-8: Python hands on other bytes as halves of surrogate pairs."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def _instant(value: str) -> instants.Instant:
-    try:
-        return instants.parse(value)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", parser=_text, show_default=False)]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", parser=text, show_default=False)]
 Reason = Annotated[
     str | None,
     typer.Option(
-        "--reason", metavar="TEXT", parser=_text, help="The words that the reason begins with."
+        "--reason", metavar="TEXT", parser=text, help="The words that the reason begins with."
     ),
 ]
 All = Annotated[bool, typer.Option("--all", help="All that are listed.")]
@@ -91,19 +73,19 @@ All = Annotated[bool, typer.Option("--all", help="All that are listed.")]
 @app.command("list")
 def list_(
     *,
-    tenant: Annotated[str | None, typer.Option(metavar="ID", parser=_text)] = None,
-    recording: Annotated[str | None, typer.Option(metavar="ID", parser=_text)] = None,
-    type_: Annotated[str | None, typer.Option("--type", metavar="TYPE", parser=_text)] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="ID", parser=text)] = None,
+    recording: Annotated[str | None, typer.Option(metavar="ID", parser=text)] = None,
+    type_: Annotated[str | None, typer.Option("--type", metavar="TYPE", parser=text)] = None,
     reason: Reason = None,
     since: Annotated[
         instants.Instant | None,
-        typer.Option(metavar="ISO8601", parser=_instant, help="Last failed then or later."),
+        typer.Option(metavar="ISO8601", parser=instant, help="Last failed then or later."),
     ] = None,
     until: Annotated[
         instants.Instant | None,
         typer.Option(
             metavar="ISO8601",
-            parser=_instant,
+            parser=instant,
             help="Last failed before; a date without a time covers that day.",
         ),
     ] = None,
@@ -132,7 +114,7 @@ def list_(
 
 
 @app.command()
-def show(letter_id: Annotated[str, typer.Argument(metavar="ID", parser=_text)]) -> None:
+def show(letter_id: Annotated[str, typer.Argument(metavar="ID", parser=text)]) -> None:
     """Show everything that is kept of one event, also what was said."""
     with _opened() as box:
         box.existing([letter_id])

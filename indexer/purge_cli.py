@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from indexer import purge as old_things
+from indexer.arguments import text
 from services.es_client import connect
 from services.indices import IndexNames
 from services.settings import ElasticsearchSettings, IndexSettings, RetentionSettings, load
@@ -18,15 +19,10 @@ class _Recording:
 
 
 def _recording(value: str) -> _Recording:
-    tenant, _, recording = value.partition("/")
-    if not (tenant and recording and _is_utf8(value)):
+    tenant, _, recording = text(value).partition("/")
+    if not (tenant and recording):
         raise typer.BadParameter("must be TENANT/ID")
     return _Recording(tenant, recording)
-
-
-def _is_utf8(value: str) -> bool:
-    """Whether the argument was UTF-8: Python hands on other bytes as halves of surrogate pairs."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def purge(

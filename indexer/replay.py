@@ -80,7 +80,7 @@ def _lists(letters: Iterable[Letter]) -> Iterator[list[str]]:
 def _why_not(letter: Letter) -> str:
     if "replayedAt" in letter.source:
         return f"was replayed already, at {letter.source['replayedAt']}"
-    return "cannot be replayed: its event was too large to keep"
+    return "cannot be replayed: its event was not kept"
 
 
 def _publish(broker: Celery, letters: Sequence[Letter], report: Report) -> list[Letter]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
+from indexer.deletion import delete_where
 from services.documents import document_id
 from services.indices import IndexNames
 
@@ -113,8 +114,7 @@ def operator(
 ) -> Iterator[Operator]:
     with Elasticsearch(elasticsearch_url) as client:
         operator = Operator(deployment, client, eventually, uuid.uuid4().hex)
-        letters = operator.names.dead_letters
-        client.delete_by_query(index=letters, query={"match_all": {}}, refresh=True)
+        delete_where(client, operator.names.dead_letters, {"match_all": {}})
         yield operator
 
 
@@ -216,6 +216,7 @@ def test_filters_and_limit(operator: Operator) -> None:
         ("--since", "2020-01-01", "--until", "2020-01-02"): set(),
         ("--since", "2020-01-01", "--until", "9999-12-31"): {"a", "b", "c", "newest"},
         ("--until", operator.listed()[0]["lastAt"]): {"a", "b", "c"},
+        ("--until", operator.listed()[0]["lastAt"][:10]): {"a", "b", "c", "newest"},
         ("--since", operator.listed()[0]["lastAt"]): {"newest"},
     }
     found = {chosen: {one["recordingId"] for one in operator.listed(*chosen)} for chosen in cases}
