@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help setup demo demo-down test lint lock
+.PHONY: help setup demo demo-down test test-faults bench bench-quick lint lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -32,6 +32,15 @@ demo-down: setup ## Stop everything that make demo started
 
 test: lint ## All tests, on a real Elasticsearch and a real Redis
 	$(BIN)/python -m pytest
+
+test-faults: setup ## The long form of tests/faults: 20,000 events, a dozen killed workers
+	RECORDINGS_TEST_SIZE=full $(BIN)/python -m pytest tests/faults -rP
+
+bench: setup ## All benchmarks in full; the results go to .bench/
+	@$(BIN)/python tests/bench/run.py
+
+bench-quick: setup ## The same with less data and fewer rounds
+	@$(BIN)/python tests/bench/run.py --quick
 
 lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
