@@ -2,8 +2,9 @@
 
     stack up -> init -> worker, API -> publish the events -> a few real requests on the screen
 
-Everything is left running. A second demo replaces the programs of the first and sends the same
-events again, which changes nothing: each of them is known already.
+Everything is left running. A second demo replaces the programs of the first, and its indices when
+they are on a server that was started here; on a given server the same events are sent once more,
+which changes nothing.
 """
 
 import gzip
@@ -24,6 +25,7 @@ from urllib.request import Request, urlopen
 
 import orjson
 import redis
+from elasticsearch import Elasticsearch
 from rich.console import Console
 
 from deploy.local import keys, processes
@@ -32,8 +34,10 @@ from deploy.local.errors import StackError
 from deploy.local.ports import LOOPBACK, free_port, is_free
 from deploy.local.servers import Program, wait
 from deploy.local.stack import Stack, environment
+from services.indices import IndexNames
 
 RECORDINGS: Final = 3000
+PREFIX: Final = "demo"
 USUAL_PORT: Final = 8080
 PROGRAMS: Final = ("api", "worker-1", "worker-2")
 BIN: Final = Path(sys.executable).parent
@@ -159,11 +163,14 @@ class Demo:
 
 def start(home: Path, console: Console) -> None:
     """Do everything, print it, and leave it running. Raises StackError."""
-    Stack(home, console).up()
+    stack = Stack(home, console)
+    stack.up()
     settings = _settings(home)
     folder = home / "demo"
     folder.mkdir(exist_ok=True)
     stop_programs(home, console)
+    if settings["RECORDINGS_INDEX_PREFIX"] == PREFIX and not _given(stack):
+        _remove_indices(settings)
     port = settings.setdefault("RECORDINGS_API_PORT", str(_port()))
     demo = Demo(folder, settings, f"http://{LOOPBACK}:{port}", console)
     tokens = demo.write_tokens()
@@ -185,9 +192,22 @@ def stop_programs(home: Path, console: Console) -> None:
 
 def _settings(home: Path) -> dict[str, str]:
     """The programs' settings; the keys are always ours, because the tokens are."""
-    settings = {"RECORDINGS_INDEX_PREFIX": "demo"} | dict(os.environ) | environment(home)
+    settings = {"RECORDINGS_INDEX_PREFIX": PREFIX} | dict(os.environ) | environment(home)
     settings.pop("RECORDINGS_AUTH_JWKS_URL", None)
     return settings | {"RECORDINGS_AUTH_PUBLIC_KEY": keys.public_key(home)}
+
+
+def _given(stack: Stack) -> bool:
+    running = stack.elasticsearch.running()
+    return running is None or running.kind == "given"
+
+
+def _remove_indices(settings: dict[str, str]) -> None:
+    """Those of an earlier demo may have the mapping of another state of the code."""
+    names = IndexNames(settings["RECORDINGS_INDEX_PREFIX"])
+    old = [names.first_recordings_index, names.first_groups_index, names.dead_letters]
+    with Elasticsearch(settings["RECORDINGS_ELASTICSEARCH_URL"]) as client:
+        client.indices.delete(index=old, ignore_unavailable=True)
 
 
 def _port() -> int:
