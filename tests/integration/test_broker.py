@@ -1,6 +1,5 @@
 """Taking a message from Redis: in one step, bounded in bytes, and back after the timeout."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,13 +11,13 @@ from indexer import celery_app
 from indexer.deliveries import Deliveries
 from services.settings import RedisSettings
 
-_databases = itertools.count(11)
+DATABASE = 11
 Take = Callable[[int], list[Any]]
 
 
 @pytest.fixture
 def broker_url(redis_url: str) -> str:
-    return f"{redis_url.rpartition('/')[0]}/{next(_databases)}"
+    return f"{redis_url.rpartition('/')[0]}/{DATABASE}"
 
 
 @pytest.fixture
@@ -26,6 +25,7 @@ def broker(broker_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(broker_url) as client:
         client.flushdb()
         yield client
+        client.flushdb()
 
 
 @pytest.fixture
@@ -76,6 +76,16 @@ def test_who_waits_takes_nothing(app: Celery, broker: redis.Redis) -> None:
             channel._brpop_start(timeout=30)
             send(app, "a")
             assert broker.llen(celery_app.QUEUE) == 1
+
+
+def test_a_worker_killed_right_after_taking_has_noted_it(app: Celery, broker: redis.Redis) -> None:
+    send(app, "a")
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        channel._waited_for = celery_app.QUEUE
+        assert channel._take()
+        assert broker.llen(celery_app.QUEUE) == 0
+        assert broker.hlen("unacked") == broker.zcard("unacked_index") == 1
 
 
 def test_what_is_held_is_bounded_in_bytes(app: Celery, broker: redis.Redis) -> None:
