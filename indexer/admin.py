@@ -29,11 +29,12 @@ def create_missing(client: Elasticsearch, names: IndexNames) -> list[str]:
                 mappings=schema.group_mapping(),
                 settings=schema.group_settings(),
             ),
-            *_create(
+            *_behind_alias(
                 client,
                 names.dead_letters,
+                names.first_dead_letters_index,
                 mappings=dead_letters.MAPPING,
-                settings={"number_of_shards": 1, "auto_expand_replicas": "0-1"},
+                settings=schema.CLUSTER,
             ),
         ]
 

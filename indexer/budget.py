@@ -5,6 +5,7 @@ more events off the queue would only move the queue into the dead letters.
 """
 
 from collections import deque
+from threading import Lock
 from typing import Final
 
 from services.errors import BackendError
@@ -22,14 +23,16 @@ class BudgetSpentError(BackendError):
 
 
 class Budget:
-    """Remembers the last `WINDOW` batches."""
+    """Remembers the last `WINDOW` batches, of all threads."""
 
     def __init__(self) -> None:
         self._batches: deque[tuple[int, int]] = deque(maxlen=WINDOW)
+        self._lock = Lock()
 
     def spend(self, dead: int, events: int) -> None:
         """Count a batch. Raises BudgetSpentError when more than `SHARE` of the window is dead."""
-        self._batches.append((dead, events))
-        dead_in_all, in_all = (sum(column) for column in zip(*self._batches, strict=True))
+        with self._lock:
+            self._batches.append((dead, events))
+            dead_in_all, in_all = (sum(column) for column in zip(*self._batches, strict=True))
         if in_all >= LEAST_EVENTS and dead_in_all > SHARE * in_all:
             raise BudgetSpentError(dead_in_all, in_all)

@@ -5,14 +5,19 @@ lost worker had comes back after the visibility timeout. A worker is one process
 more workers are more processes, and a stop has nobody to wait for but the task at hand.
 """
 
+import json
 import time
 from typing import Any, Final
 
+import orjson
 from celery import Celery, signals
+from celery.worker import state as worker_state
+from kombu.serialization import register
+from kombu.utils.json import dumps
 
 from indexer import broker
 from services.observability import configure_logging
-from services.settings import RedisSettings
+from services.settings import RedisSettings, WorkerSettings
 
 QUEUE: Final = "recordings"
 
@@ -27,6 +32,12 @@ class StopFlag:
     requested = False
     exit_status = 0
 
+    def stop(self, exit_status: int) -> None:
+        """Let the worker end before it takes another message."""
+        self.requested = True
+        self.exit_status = exit_status
+        worker_state.should_stop = exit_status
+
     def wait(self, timeout: float) -> bool:
         """Wait so many seconds, less when a stop is asked for; returns whether it is."""
         end = time.monotonic() + timeout
@@ -38,20 +49,16 @@ class StopFlag:
 stopping: Final = StopFlag()
 
 
-def make_app(redis: RedisSettings, prefetch_bytes: int = 0) -> Celery:
-    """A Celery application on this broker; the same for the worker and for `publish`.
-
-    A worker holds `prefetch_bytes` of messages, beyond the first; who only publishes holds none.
-    """
+def make_app(redis: RedisSettings, worker: WorkerSettings | None = None) -> Celery:
+    """A Celery application on this broker; the same for a worker and for who only publishes."""
     broker.install()
+    register("json", dumps, _read_json, "application/json", "utf-8")
     app = Celery("indexer", broker=redis.redis_url, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
         task_default_queue=QUEUE,
         task_ignore_result=True,
-        task_acks_late=True,
-        task_acks_on_failure_or_timeout=False,
         broker_transport_options={
             "visibility_timeout": redis.visibility_timeout,
             # Look for lost messages often; the library's own pace is every 100 seconds, and it
@@ -60,13 +67,26 @@ def make_app(redis: RedisSettings, prefetch_bytes: int = 0) -> Celery:
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": 10,
             "priority_steps": [0],
-            "prefetch_bytes": prefetch_bytes,
+            "queue": QUEUE,
         },
         broker_connection_retry_on_startup=True,
         worker_hijack_root_logger=False,
-        worker_prefetch_multiplier=128,
     )
+    if worker:
+        app.conf.worker_prefetch_multiplier = worker.prefetch_count
+        app.conf.broker_transport_options |= {
+            "prefetch_bytes": worker.prefetch_bytes,
+            "max_message_bytes": worker.max_message_bytes,
+        }
     return app
+
+
+def _read_json(text: str | bytes) -> Any:
+    """JSON as it stands: the library's own reading makes objects of some names in it."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # also for large numbers and for halves of surrogate pairs
+        return json.loads(text)
 
 
 def _our_logging(**_: Any) -> None:

@@ -3,26 +3,22 @@
 import gzip
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, BinaryIO, NoReturn, cast
 
 import typer
-from celery.platforms import SecurityWarning
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from indexer import admin, celery_app, dead_letters_cli, health, publisher, purge_cli, tasks
+from indexer import admin, celery_app, dead_letters_cli, publisher, purge_cli, worker
 from services.errors import BackendError, SettingsError
 from services.es_client import connect
 from services.indices import IndexNames
 from services.settings import (
     ElasticsearchSettings,
     IndexSettings,
-    PhoneSettings,
     RedisSettings,
-    WorkerSettings,
     load,
 )
 
@@ -42,36 +38,10 @@ def init() -> None:
     console.print(f"created {', '.join(created)}" if created else "nothing is missing")
 
 
-@app.command()
-def worker() -> None:
+@app.command("worker")
+def run_worker() -> None:
     """Apply the change events of the queue until stopped (SIGTERM or Ctrl-C)."""
-    for settings in (ElasticsearchSettings, IndexSettings, PhoneSettings):
-        load(settings)
-    bounds, redis = load(WorkerSettings), load(RedisSettings)
-    application = celery_app.make_app(redis, bounds.prefetch_bytes)
-    tasks.register(application)
-    if bounds.metrics_port:
-        health.serve(
-            bounds.metrics_port,
-            host=bounds.metrics_host,
-            deadline=redis.deadline,
-            redis_url=redis.redis_url,
-            queue=celery_app.QUEUE,
-        )
-    # Celery warns root because of pickle, which this worker refuses.
-    warnings.filterwarnings("ignore", category=SecurityWarning)
-    application.worker_main(
-        [
-            "--quiet",
-            "worker",
-            f"--queues={celery_app.QUEUE}",
-            "--pool=solo",
-            "--without-gossip",
-            "--without-mingle",
-            "--loglevel=WARNING",
-        ]
-    )
-    raise typer.Exit(celery_app.stopping.exit_status)
+    raise typer.Exit(worker.run())
 
 
 @app.command()

@@ -213,7 +213,7 @@ def _send(
     lines: list[Any] = [line for one in chunk for line in (one.action, one.source)]
     try:
         with failures_as_ours():
-            answer = client.bulk(index=names.dead_letters, operations=lines)
+            answer = client.bulk(index=names.dead_letters, operations=lines, require_alias=True)
     except TooLargeError:
         for part in _less(chunk):
             _send(client, names, part)

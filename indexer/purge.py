@@ -1,6 +1,6 @@
-"""Removing what is too old to matter: tombstones of recordings, and dead letters.
+"""Removing what is too old to matter: tombstones of recordings and groups, and dead letters.
 
-A tombstone keeps an older event from bringing its recording back, so it has to outlive every such
+A tombstone keeps an older event from bringing its thing back, so it has to outlive every such
 event: in the queue (`queue_days`) and in the dead letters (`dead_letters_days`). Its age counts
 from when it was written, because an old deletion may be applied today while a save that is older
 still waits behind it. What is no tombstone any more when its turn comes is not deleted
@@ -27,7 +27,8 @@ class TooYoungError(ValueError):
 def tombstones(
     client: Elasticsearch, names: IndexNames, retention: RetentionSettings, days: int
 ) -> int:
-    """Remove the tombstones that are older than so many days; returns how many.
+    """Remove the tombstones of recordings and of groups that are older than so many days;
+    returns how many.
 
     Raises TooYoungError when an event older than such a tombstone can still come; BackendError.
     """
@@ -39,7 +40,8 @@ def tombstones(
             f"{retention.dead_letters_days}; {days} is too short"
         )
     old = {"range": {AGE_FIELD: {"lt": f"now-{days}d"}}}
-    return delete_where(client, names.recordings, {"bool": {"filter": [_TOMBSTONE, old]}})
+    query = {"bool": {"filter": [_TOMBSTONE, old]}}
+    return sum(delete_where(client, alias, query) for alias in (names.recordings, names.groups))
 
 
 def tombstone(client: Elasticsearch, names: IndexNames, tenant: str, recording: str) -> bool:

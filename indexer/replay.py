@@ -102,7 +102,7 @@ def _mark(client: Elasticsearch, names: IndexNames, letters: Sequence[Letter]) -
     if not operations:
         return
     with failures_as_ours():
-        answer = client.bulk(index=names.dead_letters, operations=operations)
+        answer = client.bulk(index=names.dead_letters, operations=operations, require_alias=True)
     for item in answer["items"]:
         what, error = verdict(item)
         # A conflict: it failed again already, or was erased or discarded.

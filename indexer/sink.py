@@ -10,12 +10,11 @@ again, it alone. Nothing is lost on the way: `apply` returns when every event is
 superseded or in the dead letters; else it raises, and the message stays in the queue.
 """
 
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -33,6 +32,7 @@ from indexer.events import (
     RecordingSaved,
     parse,
 )
+from indexer.patience import Patience, Stopping
 from indexer.reducer import State
 from services import instants
 from services.errors import BackendError
@@ -40,17 +40,9 @@ from services.es_client import TooLargeError, failures_as_ours
 from services.indices import IndexNames
 from services.observability import place_of
 
-FIRST_PAUSE: Final = 0.1
-LONGEST_PAUSE: Final = 5.0
 FIRST_VERSION: Final = 1
 
 log = structlog.get_logger("indexer")
-
-
-class Stopping(Protocol):
-    """What can be waited on and says that the worker is to stop."""
-
-    def wait(self, timeout: float) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -134,32 +126,27 @@ class Sink:
     def bury(self, raw_events: Sequence[object], reason: str) -> Counter[str]:
         """Put these events into the dead letters. Raises BackendError."""
         letters = [(raw, reason) for raw in raw_events]
-        dead_letters.write(self.client, self.names, letters)
+        self._patience().insist(lambda: dead_letters.write(self.client, self.names, letters))
         metrics.EVENTS.labels("unknown", "dead").inc(len(letters))
         return Counter(dead=len(letters))
 
+    def _patience(self) -> Patience:
+        return Patience(time.monotonic() + self.deadline, self.stopping)
+
     def _apply(self, raw_events: Sequence[object]) -> Counter[str]:
-        batch = _Batch()
+        batch, patience = _Batch(), self._patience()
         pending = list(_grouped(raw_events, self.names, batch.dead))
-        # Also those that change nothing any more: a worker may have been lost before it erased.
-        deletions = {
-            (event.tenant_id, event.recording_id)
-            for item in pending
-            for event in item.events
-            if isinstance(event, RecordingDeleted)
-        }
-        end = time.monotonic() + self.deadline
-        pause = FIRST_PAUSE
+        deletions = _deletions(pending)
         while pending:
             batch.again, batch.troubled = [], False
             self._round(pending, batch)
             if batch.again and batch.troubled:
-                self._wait(pause, end)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                patience.wait()
             pending = batch.again
         self.budget.spend(len(batch.dead), len(raw_events))
-        dead_letters.write(self.client, self.names, batch.dead)
-        dead_letters.erase(self.client, self.names, deletions)
+        client, names = self.client, self.names
+        patience.insist(lambda: dead_letters.write(client, names, batch.dead))
+        patience.insist(lambda: dead_letters.erase(client, names, deletions))
         return batch.outcomes + Counter(dead=len(batch.dead))
 
     def _round(self, pending: list[_Pending], batch: _Batch) -> None:
@@ -235,13 +222,6 @@ class Sink:
         self._write(chunk[:middle], batch)
         self._write(chunk[middle:], batch)
 
-    def _wait(self, pause: float, end: float) -> None:
-        pause = random.uniform(pause / 2, pause)  # noqa: S311 (jitter, not a secret)
-        if time.monotonic() + pause > end:
-            raise BackendError("Elasticsearch did not take the events in time", retryable=True)
-        if self.stopping.wait(pause):
-            raise BackendError("the worker is stopping", retryable=True)
-
 
 def _settle(item: _Pending, what: Verdict, error: str, batch: _Batch) -> None:
     match what:
@@ -263,6 +243,18 @@ def _in_trouble(pending: Iterable[_Pending], error: BackendError, batch: _Batch)
         raise error
     batch.later(pending, "trouble")
     batch.troubled = True
+
+
+def _deletions(pending: Iterable[_Pending]) -> set[tuple[str, str]]:
+    """The recordings to erase letters of: also those where the deletion changes nothing any more,
+    because a worker may have been lost before it erased.
+    """
+    return {
+        (event.tenant_id, event.recording_id)
+        for item in pending
+        for event in item.events
+        if isinstance(event, RecordingDeleted)
+    }
 
 
 def _grouped(

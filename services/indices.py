@@ -31,5 +31,19 @@ class IndexNames:
 
     @property
     def dead_letters(self) -> str:
-        """The index of the events that could not be applied."""
+        """The alias of the events that could not be applied."""
         return f"{self.prefix}-dead-letters"
+
+    @property
+    def first_dead_letters_index(self) -> str:
+        """The index that `init` makes behind that alias."""
+        return f"{self.prefix}-dead-letters-000001"
+
+    @property
+    def first_indices(self) -> list[str]:
+        """All that `init` makes."""
+        return [
+            self.first_recordings_index,
+            self.first_groups_index,
+            self.first_dead_letters_index,
+        ]

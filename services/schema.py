@@ -56,7 +56,7 @@ _FRENCH: Final = [
 ]
 _ITALIAN: Final = ["un", "all", "dall", "dell", "nell", "sull", "coll", "gl", "agl", "dagl", "v"]
 
-_CLUSTER: Final = {"number_of_shards": 1, "auto_expand_replicas": "0-1"}
+CLUSTER: Final = {"number_of_shards": 1, "auto_expand_replicas": "0-1"}
 _GUIDS: Final = {"guid": {"type": "custom", "filter": ["lowercase"]}}
 _KEYWORD: Final = {"type": "keyword"}
 _GUID: Final = {"type": "keyword", "normalizer": "guid"}
@@ -145,7 +145,7 @@ def group_mapping() -> dict[str, Any]:
 
 def group_settings() -> dict[str, Any]:
     """The settings of the groups index."""
-    return _CLUSTER | {"analysis": {"normalizer": _GUIDS}}
+    return CLUSTER | {"analysis": {"normalizer": _GUIDS}}
 
 
 def mapping() -> dict[str, Any]:
@@ -156,7 +156,7 @@ def mapping() -> dict[str, Any]:
 def index_settings() -> dict[str, Any]:
     """The settings of the recordings index: paging window, freshness, text analysis."""
     return {
-        **_CLUSTER,
+        **CLUSTER,
         "refresh_interval": "1s",
         "max_result_window": MAX_WINDOW,
         "analysis": _analysis(),

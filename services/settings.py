@@ -89,7 +89,9 @@ class WorkerSettings(BaseSettings):
 
     bulk_count, bulk_bytes: documents and bytes (as sent) of one bulk request.
     max_document_bytes: a recording that is larger goes to the dead letters.
-    prefetch_bytes: of messages held in memory, beyond the first.
+    max_message_bytes: a message (as the broker holds it) that is larger is not read; a dead letter
+    without its text is left of it.
+    prefetch_count, prefetch_bytes: messages held in memory; bytes of them beyond the first.
     metrics_host, metrics_port: where /metrics and /healthz are served; port 0: nowhere.
     budget_exit_status: of a worker that stops because most events fail for good.
     """
@@ -99,7 +101,9 @@ class WorkerSettings(BaseSettings):
     bulk_count: Annotated[int, Field(ge=1, le=10_000)] = 500
     bulk_bytes: Annotated[int, Field(ge=1_000, le=90_000_000)] = 5_000_000
     max_document_bytes: Annotated[int, Field(ge=1_000, le=90_000_000)] = 32_000_000
-    prefetch_bytes: Annotated[int, Field(ge=1_000)] = 32_000_000
+    max_message_bytes: Annotated[int, Field(ge=1_000, le=500_000_000)] = 64_000_000
+    prefetch_count: Annotated[int, Field(ge=1, le=10_000)] = 500
+    prefetch_bytes: Annotated[int, Field(ge=1_000)] = 8_000_000
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     budget_exit_status: Annotated[int, Field(ge=0, le=125)] = 3

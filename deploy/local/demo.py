@@ -205,9 +205,8 @@ def _given(stack: Stack) -> bool:
 def _remove_indices(settings: dict[str, str]) -> None:
     """Those of an earlier demo may have the mapping of another state of the code."""
     names = IndexNames(settings["RECORDINGS_INDEX_PREFIX"])
-    old = [names.first_recordings_index, names.first_groups_index, names.dead_letters]
     with Elasticsearch(settings["RECORDINGS_ELASTICSEARCH_URL"]) as client:
-        client.indices.delete(index=old, ignore_unavailable=True)
+        client.indices.delete(index=names.first_indices, ignore_unavailable=True)
 
 
 def _port() -> int:

@@ -47,9 +47,7 @@ class Stand:
         try:
             yield names
         finally:
-            self.client.indices.delete(
-                index=[names.first_recordings_index, names.first_groups_index, names.dead_letters]
-            )
+            self.client.indices.delete(index=names.first_indices)
 
 
 @contextmanager

@@ -226,13 +226,7 @@ def make_deployment(
                 yield deployment
             finally:
                 deployment.stop()
-                client.indices.delete(
-                    index=[
-                        names.first_recordings_index,
-                        names.first_groups_index,
-                        names.dead_letters,
-                    ]
-                )
+                client.indices.delete(index=names.first_indices)
         shutil.rmtree(deployment.logs)
 
     return make

@@ -88,8 +88,7 @@ class World:
         self._publisher.close()
         self.redis.flushdb()
         self.redis.close()
-        indices = f"{self.names.first_recordings_index},{self.names.dead_letters}"
-        self.elasticsearch.indices.delete(index=indices)
+        self.elasticsearch.indices.delete(index=self.names.first_indices)
         self.elasticsearch.close()
 
     def publish(self, messages: Iterable[Message]) -> None:

@@ -27,9 +27,7 @@ def names(elasticsearch: Elasticsearch) -> Iterator[IndexNames]:
     names = IndexNames(f"test-{uuid.uuid4().hex[:8]}")
     admin.create_missing(elasticsearch, names)
     yield names
-    elasticsearch.indices.delete(
-        index=[names.first_recordings_index, names.first_groups_index, names.dead_letters]
-    )
+    elasticsearch.indices.delete(index=names.first_indices)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
-"""Taking a message from Redis: in one step, bounded in bytes, and back after the timeout."""
+"""Messages from and to Redis: taken in one step, bounded, and never lost."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,8 +9,9 @@ import redis
 from celery import Celery
 
 from indexer import celery_app
+from indexer.broker import UNREADABLE, acknowledge, give_back
 from indexer.deliveries import Deliveries
-from services.settings import RedisSettings
+from services.settings import RedisSettings, WorkerSettings
 
 DATABASE = 11
 Take = Callable[[int], list[Any]]
@@ -28,10 +30,15 @@ def broker(broker_url: str) -> Iterator[redis.Redis]:
         client.flushdb()
 
 
+def make_app(broker_url: str, visibility_timeout: int) -> Celery:
+    settings = RedisSettings(redis_url=broker_url, visibility_timeout=visibility_timeout)
+    worker = WorkerSettings(prefetch_bytes=10_000, max_message_bytes=20_000)
+    return celery_app.make_app(settings, worker)
+
+
 @pytest.fixture
 def app(broker_url: str) -> Celery:
-    settings = RedisSettings(redis_url=broker_url, visibility_timeout=2)
-    return celery_app.make_app(settings, prefetch_bytes=10_000)
+    return make_app(broker_url, visibility_timeout=60)
 
 
 def send(app: Celery, *texts: str) -> None:
@@ -82,7 +89,7 @@ def test_a_worker_killed_right_after_taking_has_noted_it(app: Celery, broker: re
     send(app, "a")
     with app.connection_for_read() as connection:
         channel = connection.default_channel
-        channel._waited_for = celery_app.QUEUE
+        channel.basic_qos(0, 10, apply_global=False)
         assert channel._take()
         assert broker.llen(celery_app.QUEUE) == 0
         assert broker.hlen("unacked") == broker.zcard("unacked_index") == 1
@@ -91,11 +98,99 @@ def test_a_worker_killed_right_after_taking_has_noted_it(app: Celery, broker: re
 def test_what_is_held_is_bounded_in_bytes(app: Celery, broker: redis.Redis) -> None:
     send(app, *["x" * 4_000] * 10)
     with app.connection_for_read() as connection:
-        assert len(taken(app, connection, at_most=100)) == 3
-        assert broker.llen(celery_app.QUEUE) == 7
+        assert len(taken(app, connection, at_most=100)) == 2
+        assert broker.llen(celery_app.QUEUE) == 8
 
 
-def test_what_a_lost_worker_held_comes_back_marked(app: Celery, broker: redis.Redis) -> None:
+def test_what_is_held_is_bounded_in_number(app: Celery, broker: redis.Redis) -> None:
+    send(app, *"abcde")
+    with app.connection_for_read() as connection:
+        messages = taken(app, connection, at_most=3)
+        assert len(messages) == 3
+        acknowledge(messages[:2])
+        assert broker.hlen("unacked") == 1
+        assert len(taken(app, connection, at_most=3)) == 2
+        assert broker.llen(celery_app.QUEUE) == 0
+
+
+def test_what_is_given_back_is_as_it_was_and_behind_the_others(
+    app: Celery, broker: redis.Redis
+) -> None:
+    send(app, "a", "b", "c")
+    before = broker.lrange(celery_app.QUEUE, 0, -1)
+    with app.connection_for_read() as connection:
+        give_back(taken(app, connection, at_most=1))
+        assert broker.lrange(celery_app.QUEUE, 0, -1) == [before[-1], *before[:-1]]
+        assert broker.hlen("unacked") == broker.zcard("unacked_index") == 0
+
+
+def test_what_an_ended_worker_holds_is_given_back_unmarked(
+    app: Celery, broker: redis.Redis
+) -> None:
+    send(app, "a", "b")
+    before = broker.lrange(celery_app.QUEUE, 0, -1)
+    with app.connection_for_read() as connection:
+        assert len(taken(app, connection, at_most=10)) == 2
+    assert sorted(broker.lrange(celery_app.QUEUE, 0, -1)) == sorted(before)
+    assert broker.hlen("unacked") == broker.zcard("unacked_index") == 0
+
+
+STRANGE = {
+    "no JSON": b"{",
+    "bytes": b"\xff\x00",
+    "a number": b"5",
+    "no properties": b"{}",
+    "headers of another kind": b'{"headers": [], "properties": {"delivery_info": {}}}',
+    "a tag, but no JSON": b'{"delivery_tag": "t", ',
+    "a tag at another place": b'{"headers": {}, "delivery_tag": "t", "properties": {}}',
+}
+
+
+@pytest.mark.parametrize("raw", STRANGE.values(), ids=STRANGE)
+def test_what_is_no_message_is_handed_over_as_text(
+    app: Celery, broker: redis.Redis, raw: bytes
+) -> None:
+    broker.lpush(celery_app.QUEUE, raw)
+    send(app, "good")
+    with app.connection_for_read() as connection:
+        strange, good = taken(app, connection, at_most=10)
+        assert strange.body == raw.decode(errors="replace").encode()
+        assert strange.headers == {UNREADABLE: "not a message of Celery"}
+        acknowledge([strange, good])
+    assert broker.llen(celery_app.QUEUE) == broker.hlen("unacked") == 0
+
+
+@pytest.mark.parametrize("raw", STRANGE.values(), ids=STRANGE)
+def test_what_is_no_message_comes_back_too(app: Celery, broker: redis.Redis, raw: bytes) -> None:
+    broker.lpush(celery_app.QUEUE, raw)
+    with app.connection_for_read() as connection:
+        (message,) = taken(app, connection, at_most=10)
+        connection.default_channel.qos.restore_by_tag(message.delivery_tag)
+        assert broker.lrange(celery_app.QUEUE, 0, -1) == [raw]
+
+
+def test_a_message_that_is_too_large_is_not_read(app: Celery, broker: redis.Redis) -> None:
+    send(app, "x" * 30_000, "good")
+    with app.connection_for_read() as connection:
+        (large,) = taken(app, connection, at_most=1)
+        assert not large.body
+        assert "more than 20000" in large.headers[UNREADABLE]
+        large.ack()
+        assert len(taken(app, connection, at_most=10)) == 1
+
+
+def test_an_encoding_that_is_a_lie_stops_nobody(app: Celery, broker: redis.Redis) -> None:
+    properties = {"delivery_tag": "t", "body_encoding": "base64", "delivery_info": {}}
+    raw = {"body": "abcde", "headers": {"task": "test"}, "properties": properties}
+    broker.lpush(celery_app.QUEUE, json.dumps(raw))
+    with app.connection_for_read() as connection:
+        (message,) = taken(app, connection, at_most=10)
+        assert message.body == b"abcde"
+        message.ack()
+
+
+def test_what_a_lost_worker_held_comes_back_marked(broker_url: str, broker: redis.Redis) -> None:
+    app = make_app(broker_url, visibility_timeout=2)
     send(app, "a")
     lost = app.connection_for_read()
     assert len(taken(app, lost, at_most=10)) == 1
