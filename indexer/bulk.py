@@ -9,6 +9,8 @@ from services.es_client import RETRYABLE_STATUS
 
 CREATED_OR_DONE: Final = 300
 CONFLICT: Final = 409
+# What a verdict needs of an answer.
+ANSWER: Final = ("errors", "items.*.status", "items.*.error.type")
 NO_INDEX: Final = "index_not_found_exception"
 
 T = TypeVar("T")

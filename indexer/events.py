@@ -4,10 +4,9 @@ What passes here can be indexed. Names that we do not know are ignored, so that 
 add some; values that we cannot keep are refused with the name of the field, never with its value.
 """
 
-import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, NotRequired
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +20,7 @@ from pydantic import (
 )
 from pydantic import ValidationError as PydanticError
 from pydantic.alias_generators import to_camel
+from typing_extensions import TypedDict
 
 from services import instants
 
@@ -52,7 +52,7 @@ def _plain(number: float) -> float | int:
 
 def _primary_language(tag: str) -> str:
     """`en` of `en-US` (BCP 47)."""
-    return re.split("[-_]", tag, maxsplit=1)[0].lower()
+    return tag.replace("_", "-").partition("-")[0].lower()
 
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -72,10 +72,13 @@ Score = Annotated[float, Field(ge=-1, le=1), AfterValidator(_plain)]
 Language = Annotated[Text, AfterValidator(_primary_language)]
 
 
+_STRICT: Final = ConfigDict(
+    strict=True, frozen=True, alias_generator=to_camel, allow_inf_nan=False, extra="ignore"
+)
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(
-        strict=True, frozen=True, alias_generator=to_camel, allow_inf_nan=False, extra="ignore"
-    )
+    model_config = _STRICT
 
 
 class Party(_Part):
@@ -99,10 +102,19 @@ class Video(_Part):
     error_detail: Text | None = None
 
 
-class Turn(_Part):
+class Turn(TypedDict):
+    """A dictionary, because a recording has many turns and a model of each costs most of all."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic's way to say it
     speaker: Literal["agent", "customer", "other"]
-    offset: Seconds | None = None
+    offset: NotRequired[Seconds | None]
     text: Text
+
+
+def _with_offsets(turns: list[Turn]) -> list[Turn]:
+    for turn in turns:
+        turn.setdefault("offset", None)
+    return turns
 
 
 class Recording(_Part):
@@ -119,7 +131,7 @@ class Recording(_Part):
     tags: list[Tag] = []
     video: Video | None = None
     language: Language | None = None
-    transcript: list[Turn] = []
+    transcript: Annotated[list[Turn], AfterValidator(_with_offsets)] = []
 
 
 class Note(_Part):

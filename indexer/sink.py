@@ -22,7 +22,7 @@ from elasticsearch import Elasticsearch
 
 from indexer import dead_letters, metrics, reducer
 from indexer.budget import Budget
-from indexer.bulk import Operation, Verdict, chunks, verdict
+from indexer.bulk import ANSWER, Operation, Verdict, chunks, verdict
 from indexer.documents import address_of, from_source, to_source
 from indexer.events import (
     Event,
@@ -202,7 +202,7 @@ class Sink:
         lines: list[Any] = [line for one in chunk for line in (one.action, one.source)]
         try:
             with failures_as_ours():
-                answer = self.client.bulk(operations=lines, require_alias=True)
+                answer = self.client.bulk(operations=lines, require_alias=True, filter_path=ANSWER)
         except TooLargeError:
             self._split(chunk, batch)
             return
