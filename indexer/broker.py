@@ -194,7 +194,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
         """The message as kombu wants it."""
         if not raw:
             reason = f"a message of {size} bytes, more than {self.max_message_bytes}"
-            return _unreadable(tag, "", reason)
+            return _unreadable(tag, f"message {tag}, not read", reason)
         message = _read(raw)
         if message and message["properties"].get("delivery_tag") == tag:
             return message
