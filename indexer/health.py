@@ -1,7 +1,8 @@
 """What a worker shows of itself over HTTP: `/metrics`, and `/healthz` by progress.
 
-The worker's one thread beats once a second between messages. A message takes no longer than its
-deadline, give or take one request; a heart that is still for longer means a worker that hangs.
+The worker's main thread beats once a second between batches. A batch takes no longer than twice
+its deadline and one request (indexer.settling); a heart that is still for longer means a worker
+that hangs.
 """
 
 import threading
@@ -18,7 +19,7 @@ from prometheus_client import make_wsgi_app
 from indexer import metrics
 
 BEAT_SECONDS: Final = 1.0
-MARGIN_SECONDS: Final = 30.0
+MARGIN_SECONDS: Final = 60.0
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 

@@ -14,7 +14,7 @@ EVENTS: Final = Counter(
 )
 RETRIES: Final = Counter(
     "recordings_indexer_retries",
-    "Documents tried again: after a conflict, after trouble of Elasticsearch, or split",
+    "Documents tried again: after a conflict, trouble of Elasticsearch, a refusal, or split",
     ["reason"],
 )
 BATCH: Final = Histogram(

@@ -61,6 +61,16 @@ class _Pending:
         known = self.state or reducer.nothing_of(self.events[0])
         return reducer.apply(known, self.events)
 
+    def halves(self) -> list["_Pending"]:
+        """The same document with half of the events each. Written at once, the second conflicts
+        with the first, and is merged again.
+        """
+        middle = len(self.events) // 2
+        return [
+            _Pending(self.alias, self.identity, self.raw[part], self.events[part])
+            for part in (slice(middle), slice(middle, None))
+        ]
+
     def count(self, outcome: str) -> None:
         for event in self.events:
             metrics.EVENTS.labels(event.type, outcome).inc()
@@ -82,9 +92,15 @@ class _Batch:
             self.again.append(item)
             metrics.RETRIES.labels(reason).inc()
 
-    def bury(self, item: _Pending, reason: str) -> None:
+    def refuse(self, item: _Pending, reason: str) -> None:
+        """This document can never be written; of its events, the one that is to blame is found by
+        halving.
+        """
+        if len(item.events) > 1:
+            self.later(item.halves(), "refused")
+            return
         item.count("dead")
-        self.dead += [(raw, reason) for raw in item.raw]
+        self.dead.append((item.raw[0], reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +202,7 @@ class Sink:
                 continue
             operation = self._operation(item, merged)
             if operation.size > self.max_document_bytes:
-                batch.bury(item, f"larger than {self.max_document_bytes} bytes")
+                batch.refuse(item, f"larger than {self.max_document_bytes} bytes")
                 continue
             yield operation
 
@@ -215,7 +231,7 @@ class Sink:
     def _split(self, chunk: list[Operation[_Pending]], batch: _Batch) -> None:
         """Elasticsearch takes less at once than we thought."""
         if len(chunk) == 1:
-            batch.bury(chunk[0].owner, "larger than Elasticsearch takes")
+            batch.refuse(chunk[0].owner, "larger than Elasticsearch takes")
             return
         metrics.RETRIES.labels("split").inc(len(chunk))
         middle = len(chunk) // 2
@@ -235,7 +251,7 @@ def _settle(item: _Pending, what: Verdict, error: str, batch: _Batch) -> None:
             batch.later([item], "trouble")
             batch.troubled = True
         case Verdict.REFUSED:
-            batch.bury(item, f"Elasticsearch: {error}")
+            batch.refuse(item, f"Elasticsearch: {error}")
 
 
 def _in_trouble(pending: Iterable[_Pending], error: BackendError, batch: _Batch) -> None:

@@ -112,6 +112,19 @@ def test_tombstones_go_by_when_they_were_written(tenant: Tenant, remove: Remove)
     assert tenant.has("just written of an old deletion")
 
 
+def test_tombstones_of_groups_go_too(tenant: Tenant, remove: Remove) -> None:
+    remove(30)
+    identity = document_id(tenant.id, "g")
+    group = {"groupId": "g", "version": 1, "occurredAt": "2020-04-25T10:30:00Z"}
+    tenant.sink.apply([{"type": "group.deleted", "tenantId": tenant.id} | group])
+    assert remove(90) == 0
+    tenant.client.update(
+        index=tenant.names.groups, id=identity, doc={purge.AGE_FIELD: days_ago(91)}
+    )
+    assert remove(90) == 1
+    assert not tenant.client.exists(index=tenant.names.groups, id=identity)
+
+
 def test_more_tombstones_than_go_at_once(
     tenant: Tenant, remove: Remove, monkeypatch: pytest.MonkeyPatch
 ) -> None:

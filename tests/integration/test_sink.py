@@ -3,6 +3,7 @@
 import json
 import random
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from indexer import reducer
+from indexer import admin, reducer
 from indexer.budget import BudgetSpentError
 from indexer.documents import to_source
 from indexer.events import parse
 from indexer.reducer import RecordingState
 from indexer.sink import Sink
-from services import instants
+from services import instants, schema
 from services.documents import document_id
 from services.errors import BackendError
 from services.indices import IndexNames
@@ -165,6 +166,46 @@ def test_a_recording_above_the_limit_goes_alone(
     assert stored("small")
     (kept,) = [letter for letter in letters() if letter.get("recordingId") == "large"]
     assert kept["reason"] == "larger than 5000 bytes"
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+def test_of_one_recording_only_the_event_to_blame_is_refused(
+    make_sink: Callable[..., Sink],
+    stored: Stored,
+    letters: Callable[[], list[dict[str, Any]]],
+    first: bool,
+) -> None:
+    recording = f"mixed-{first}"
+    good = [saved(recording, 2), event("note.saved", recording, 1, noteId="a", note={"text": "a"})]
+    large = event("note.saved", recording, 1, noteId="b", note={"text": "x" * 5000})
+    events = [large, *good] if first else [*good, large]
+    assert make_sink(max_document_bytes=5000).apply(events) == {"done": 2, "dead": 1}
+    document = stored(recording)
+    assert document is not None
+    assert document["version"] == 2
+    assert [one["id"] for one in document["notes"]] == ["a"]
+    (kept,) = [letter for letter in letters() if letter.get("recordingId") == recording]
+    assert _events([kept]) == [large]
+
+
+def test_what_elasticsearch_refuses_goes_alone(
+    make_sink: Callable[..., Sink], elasticsearch: Elasticsearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mapping that does not fit: its channels are addresses."""
+    monkeypatch.setitem(schema.FIELDS, "channels", {"type": "ip"})
+    names = IndexNames(f"test-{uuid.uuid4().hex[:8]}")
+    admin.create_missing(elasticsearch, names)
+    bad = saved("a", 1, channels=2)
+    try:
+        outcomes = make_sink(names=names).apply([bad, note("a", 1, "hi"), saved("b", 1)])
+        assert outcomes == {"done": 2, "dead": 1}
+        elasticsearch.indices.refresh(index=f"{names.prefix}-*")
+        assert elasticsearch.count(index=names.recordings)["count"] == 2
+        (kept,) = elasticsearch.search(index=names.dead_letters)["hits"]["hits"]
+        assert kept["_source"]["reason"] == "Elasticsearch: document_parsing_exception"
+        assert _events([kept["_source"]]) == [bad]
+    finally:
+        elasticsearch.indices.delete(index=names.first_indices)
 
 
 def test_groups_are_kept_apart(sink: Sink, elasticsearch: Elasticsearch, names: IndexNames) -> None:
