@@ -1,7 +1,8 @@
 """The parameters as filters of Elasticsearch: each function one parameter."""
 
-from api.parameters import ListParameters, Tags, Users
+from api.parameters import ListParameters
 from api.query.compiler import Clause, any_of, compile_query
+from api.values import Tags, Users
 from services.instants import Instant
 from services.schema import NOTES, SIDES
 
@@ -23,6 +24,16 @@ def compile_filters(asked: ListParameters) -> list[Clause]:
         clauses.append(_owners(asked.users))
     if asked.tagids:
         clauses += _tags(asked.tagids)
+    if asked.direction:
+        clauses.append({"terms": {"direction": list(asked.direction)}})
+    if asked.language:
+        clauses.append({"terms": {"language": list(asked.language)}})
+    if asked.minduration is not None:
+        clauses.append({"range": {"duration": {"gte": asked.minduration}}})
+    if asked.maxduration is not None:
+        clauses.append({"range": {"duration": {"lte": asked.maxduration}}})
+    if asked.hasnotes is not None:
+        clauses.append({"term": {"hasNotes": asked.hasnotes}})
     return clauses
 
 

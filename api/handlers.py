@@ -9,9 +9,10 @@ from aiohttp import web
 from api import parameters
 from api.auth import Authenticator
 from api.filters import compile_filters
-from api.parameters import Limits, ListParameters
+from api.parameters import ListParameters
 from api.presenter import present, present_page
 from api.search import RecordingSearch
+from api.values import Limits
 from services.acl import Principal, may_ask_for
 from services.errors import CallerError
 from services.settings import PhoneSettings
