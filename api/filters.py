@@ -8,12 +8,11 @@ from services.schema import NOTES, SIDES
 
 
 def compile_filters(asked: ListParameters) -> list[Clause]:
-    """The clauses that must all hold. Who may see what is not here: see `api.search`."""
+    """The clauses that must all hold beside those of the words.
+
+    Who may see what is not here: see `api.search`.
+    """
     clauses: list[Clause] = []
-    if asked.words is not None:
-        clauses.append(compile_query(asked.words, SIDES))
-    if asked.noteswords is not None:
-        clauses.append(compile_query(asked.noteswords, (NOTES,)))
     if asked.sentiment:
         clauses.append({"terms": {"analysisResult.sentiment": list(asked.sentiment)}})
     if asked.tel:
@@ -34,6 +33,16 @@ def compile_filters(asked: ListParameters) -> list[Clause]:
         clauses.append({"range": {"duration": {"lte": asked.maxduration}}})
     if asked.hasnotes is not None:
         clauses.append({"term": {"hasNotes": asked.hasnotes}})
+    return clauses
+
+
+def compile_words(asked: ListParameters) -> list[Clause]:
+    """The clauses of `words` and `noteswords`, which must hold too."""
+    clauses: list[Clause] = []
+    if asked.words is not None:
+        clauses.append(compile_query(asked.words, SIDES))
+    if asked.noteswords is not None:
+        clauses.append(compile_query(asked.noteswords, (NOTES,)))
     return clauses
 
 

@@ -45,9 +45,9 @@ def connect(settings: ElasticsearchSettings, timeout: float = TIMEOUT_SECONDS) -
     return Elasticsearch(**_options(settings) | {"request_timeout": timeout})
 
 
-def connect_async(settings: ElasticsearchSettings) -> AsyncElasticsearch:
-    """A client for the API."""
-    return AsyncElasticsearch(**_options(settings))
+def connect_async(settings: ElasticsearchSettings, connections: int) -> AsyncElasticsearch:
+    """A client for the API, which sends so many requests at once; further ones wait."""
+    return AsyncElasticsearch(**_options(settings), connections_per_node=connections)
 
 
 @contextmanager

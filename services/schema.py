@@ -11,13 +11,18 @@ Text is kept three ways, for the three kinds of atoms of the query language:
   of other languages.
 - `exact.<where>`: case folded only; Unicode word boundaries (UAX #29). For phrases.
 
+A text's score comes from its recording alone: how often the words are in it, and how long it is.
+How rare a word is elsewhere does not count, as it does in the usual BM25. It would let a score tell
+of recordings that the caller may not see (of other tenants too), and it would change with every
+write, so that a walk by relevance could skip or repeat what did not change.
+
 A turn or a note is one value of an array. The gap between values is wider than any `~n`, so that
 no phrase crosses it. `<where>` is a side of the transcript or `notes`.
 """
 
 from typing import Any, Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 SIDES: Final = ("agent", "customer", "other")
 NOTES: Final = "notes"
@@ -65,8 +70,23 @@ _STORED_NUMBER: Final = {"type": "double", "index": False, "doc_values": False}
 _DATE: Final = {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
 
 
+# BM25 without the rarity of words and with a fixed usual length (in words) instead of the average.
+_OF_THE_TEXT_ALONE: Final = {
+    "type": "scripted",
+    "script": {
+        "source": "double length = 0.25 + 0.75 * doc.length / 500.0;"
+        " return query.boost * doc.freq / (doc.freq + 1.2 * length);"
+    },
+}
+
+
 def _text(analyzer: str) -> dict[str, Any]:
-    return {"type": "text", "analyzer": analyzer, "position_increment_gap": POSITION_GAP}
+    return {
+        "type": "text",
+        "analyzer": analyzer,
+        "position_increment_gap": POSITION_GAP,
+        "similarity": "of_the_text_alone",
+    }
 
 
 def _spoken(where: str) -> dict[str, Any]:
@@ -160,6 +180,7 @@ def index_settings() -> dict[str, Any]:
         "refresh_interval": "1s",
         "max_result_window": MAX_WINDOW,
         "analysis": _analysis(),
+        "similarity": {"of_the_text_alone": _OF_THE_TEXT_ALONE},
     }
 
 
