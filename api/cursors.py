@@ -55,7 +55,7 @@ class Cursors:
     def write(self, after: SortValues, walk: bytes) -> str:
         """The cursor that goes on after these sort values."""
         payload = orjson.dumps([self.clock() + self.lifetime, after])
-        return urlsafe_b64encode(self._mac(payload, walk) + payload).rstrip(b"=").decode()
+        return _encoded(self._mac(payload, walk) + payload)
 
     def read(self, cursor: str, walk: bytes) -> SortValues | None:
         """The sort values to go on after; None for the empty cursor, which starts a walk.
@@ -79,11 +79,19 @@ class Cursors:
         return hmac.digest(self.key, b"%d:%b%b" % (len(walk), walk, payload), "sha256")
 
 
+def _encoded(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
 def _decoded(cursor: str) -> bytes:
+    """Raises CallerError for all but the one text that these bytes are encoded as."""
     try:
-        return urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
     except ValueError:
-        raise _wrong("is not a cursor of this query and caller") from None
+        raw = b""
+    if _encoded(raw) != cursor:
+        raise _wrong("is not a cursor of this query and caller")
+    return raw
 
 
 def _wrong(detail: str) -> CallerError:

@@ -24,7 +24,7 @@ from services.instants import Instant
 from services.schema import MAX_WINDOW
 
 DAY_MICROSECONDS: Final = instants.DAY * 1000
-MAX_CURSOR: Final = 2048
+MAX_CURSOR: Final = 4096
 
 Sentiment = Literal["POSITIVE", "NEGATIVE", "NEUTRAL", "ERROR", "UNKNOWN"]
 Direction = Literal["IN", "OUT", "UNKNOWN"]
