@@ -50,6 +50,9 @@ class Question:
     notes: Query | None = None
     forbidden: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.principal} asked {self.parameters}"
+
     @property
     def sort(self) -> str:
         asked = self.parameters.get("sort", "-date")

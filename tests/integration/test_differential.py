@@ -61,7 +61,7 @@ async def check(
     """Ask in one of the ways of paging and compare; whether anything was found."""
     if question.forbidden:
         answer = await endpoint.get(question.principal, **question.parameters)
-        assert (answer.status, answer.body["code"]) == (403, "forbidden"), question
+        assert (answer.status, answer.body["code"]) == (403, "forbidden"), str(question)
         return False
     expected = questions.expected(question)
     if len(expected) <= WALKED and paging.random() < 0.3:
@@ -83,8 +83,8 @@ async def walk(
     walked = endpoint.pages(question.principal, **question.parameters, quantity=quantity)
     pages = [page async for page in walked]
     sizes = [len(page["recordings"]) for page in pages]
-    assert sizes[:-1] == [quantity] * (len(sizes) - 1), question
-    assert sizes[-1] > 0 or not expected, question
+    assert sizes[:-1] == [quantity] * (len(sizes) - 1), str(question)
+    assert sizes[-1] > 0 or not expected, str(question)
     return pages
 
 
@@ -95,17 +95,17 @@ def compare(
     expected: list[Recording],
 ) -> None:
     everything = questions.expected(question)
-    assert {page["total"] for page in pages} == {len(everything)}, question
+    assert {page["total"] for page in pages} == {len(everything)}, str(question)
     found = [recording for page in pages for recording in page["recordings"]]
     ids = [recording["id"] for recording in found]
     if question.sort == "relevance":
-        assert len(set(ids)) == len(ids), question
-        assert set(ids) <= {recording.id for recording in everything}, question
+        assert len(set(ids)) == len(ids), str(question)
+        assert set(ids) <= {recording.id for recording in everything}, str(question)
     else:
-        assert ids == [recording.id for recording in expected], question
+        assert ids == [recording.id for recording in expected], str(question)
     for name in filter(None, question.parameters.get("facets", "").split(",")):
         counts = facet(everything, name)
-        assert all(page["facets"][name] == counts for page in pages), (question, name)
+        assert all(page["facets"][name] == counts for page in pages), f"{name}: {question}"
     if "highlight" in question.parameters:
         places = {recording.id: n for n, recording in enumerate(questions.oracle.recordings)}
         for recording in found:
@@ -117,8 +117,8 @@ def compare_matches(
 ) -> None:
     expected = questions.oracle.matches(place, question.words, question.notes)
     told = [(match["field"], match["speaker"], match["offset"]) for match in matches]
-    assert told == [each[:3] for each in expected], (question, matches, expected)
+    assert told == [each[:3] for each in expected], f"{matches} of {question}"
     for match, (*_, text) in zip(matches, expected, strict=True):
         for fragment in match["fragments"]:
             assert "<em>" in fragment
-            assert unescape(re.sub("</?em>", "", fragment)) in text, question
+            assert unescape(re.sub("</?em>", "", fragment)) in text, str(question)
