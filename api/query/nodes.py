@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 Side = Literal["agent", "customer"]
 
 NOTHING_TO_SEARCH = "expected a letter or a digit, found none"
-"""The message for an atom that is empty, by its characters or after analysis."""
+"""The message for an atom of which analysis leaves nothing."""
 
 
 class QuerySyntaxError(ValueError):
