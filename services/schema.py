@@ -43,6 +43,8 @@ LANGUAGES: Final[dict[str, tuple[str, ...]]] = {
 }
 # What comes before the stemmers: the possessive 's, and ae, oe, ue, ss for their one letter.
 _BEFORE_STEMMING: Final = {"en": ["possessive_english"], "de": ["german_normalization"]}
+# Portuguese plurals in -ões and -ães, which its stemmers know by the tilde, written without it.
+_WITHOUT_ACCENTS: Final = {"pt": ["asciifolding, plural_of_ao, light_portuguese"]}
 # French and Italian articles and pronouns that an apostrophe ties to the next word.
 _FRENCH: Final = [
     "l",
@@ -199,12 +201,17 @@ def _analysis() -> dict[str, Any]:
         name: {"type": "stemmer", "language": name} for name in sorted(stemmers)
     }
     filters["elided"] = {"type": "elision", "articles": _FRENCH + _ITALIAN}
+    filters["plural_of_ao"] = {
+        "type": "pattern_replace",
+        "pattern": "[oa]es$",
+        "replacement": "ao",
+    }
     analyzers = {"folded": _analyzer("elided", "asciifolding"), "exact": _analyzer()}
     for language, names in LANGUAGES.items():
         stems = [f"{name}, asciifolding" for name in names]
         filters[f"{language}_stems"] = {
             "type": "multiplexer",
-            "filters": stems,
+            "filters": stems + _WITHOUT_ACCENTS.get(language, []),
             "preserve_original": False,
         }
         before = _BEFORE_STEMMING.get(language, [])
