@@ -8,9 +8,10 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from api import metrics
-from api.auth import Authenticator, keys_from
+from api.auth import Authenticator
 from api.cursors import Cursors
 from api.handlers import Handlers
+from api.keys import keys_from
 from api.problems import answer_every_request, answer_what_is_no_request
 from api.protection import Gate, refuse_bodies
 from api.search import RecordingSearch

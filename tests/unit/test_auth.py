@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from api.auth import Authenticator, keys_from
+from api.auth import Authenticator
+from api.keys import keys_from
 from services.acl import Principal, Role
 from services.errors import CallerError, SettingsError
 from services.settings import AuthSettings
