@@ -10,6 +10,7 @@ from aiohttp.web_protocol import RequestHandler
 from api import metrics
 from api.auth import Authenticator
 from api.cursors import Cursors
+from api.docs import Docs
 from api.handlers import Handlers
 from api.keys import keys_from
 from api.problems import answer_every_request, answer_what_is_no_request
@@ -42,6 +43,8 @@ def create_app(api: ApiSettings) -> web.Application:
         max_quantity=api.max_quantity,
     )
 
+    docs = Docs.of(api)
+
     async def close_client(_: web.Application) -> AsyncIterator[None]:
         yield
         await client.close()
@@ -57,6 +60,8 @@ def create_app(api: ApiSettings) -> web.Application:
             web.get("/healthz", handlers.alive),
             web.get("/readyz", handlers.ready),
             web.get("/metrics", metrics.show),
+            web.get("/openapi.json", docs.show_document),
+            web.get("/docs", docs.show_page),
         ]
     )
     return app

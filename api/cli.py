@@ -1,5 +1,6 @@
-"""`recordings-api`: the command that serves."""
+"""`recordings-api`: the commands that serve and that print the OpenAPI document."""
 
+import json
 import sys
 from typing import Final
 
@@ -7,6 +8,7 @@ import typer
 import uvloop
 from aiohttp import web
 
+from api import openapi
 from api.app import create_app
 from api.protection import SERVER_OPTIONS
 from services.errors import SettingsError
@@ -39,6 +41,13 @@ def serve() -> None:
         shutdown_timeout=GRACE_SECONDS,
         **SERVER_OPTIONS,
     )
+
+
+@app.command("openapi")
+def print_openapi() -> None:
+    """Print the OpenAPI document, as /openapi.json has it."""
+    document = openapi.document(load(ApiSettings))
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def main() -> None:

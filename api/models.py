@@ -1,6 +1,6 @@
-"""The answers of the endpoint, as types: what `api.presenter` builds and OpenAPI documents.
+"""The answers, as types: what `api.presenter` and `api.problems` build and OpenAPI documents.
 
-Plain dictionaries in these forms are what is sent: mypy holds the presenter to them, and nothing is
+Plain dictionaries in these forms are what is sent: mypy holds the builders to them, and nothing is
 validated or copied at run time. A value that is not known is null, never missing; what is
 `NotRequired` is there only when it was asked for.
 """
@@ -111,3 +111,28 @@ class RecordingList(TypedDict):
     recordings: list[Recording]
     facets: NotRequired[Facets]
     nextCursor: NotRequired[str | None]
+
+
+@_exactly
+class Problem(TypedDict):
+    """What is wrong with a request, or with the service (RFC 9457)."""
+
+    type: str
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: Annotated[str, Field(description="For people.")]
+    code: Annotated[str, Field(description="For programs.", examples=["invalid_query"])]
+    parameter: NotRequired[Annotated[str, Field(description="The parameter that is wrong.")]]
+    position: NotRequired[
+        Annotated[
+            int, Field(ge=0, description="Where in the parameter's value, in characters from 0.")
+        ]
+    ]
+    requestId: Annotated[str, Field(description="To name the request in a question about it.")]
+
+
+@_exactly
+class Health(TypedDict):
+    """The state of the service."""
+
+    status: Literal["ok", "ready"]

@@ -8,7 +8,7 @@ wrong into a problem. What is not the caller's fault is logged by its kind, and 
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import structlog
@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
+from api.models import Problem
 from services.errors import BackendError, CallerError
 from services.observability import place_of
 
@@ -44,18 +45,22 @@ def problem(
     detail: str,
     *,
     headers: Mapping[str, str] | None = None,
-    **members: Any,
+    parameter: str | None = None,
+    position: int | None = None,
 ) -> web.Response:
-    """A problem's response; members that are None are left out."""
-    body = {
+    """A problem's response; what is None is left out."""
+    body: Problem = {
         "type": f"urn:recordings:problem:{code}",
         "title": _TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
         "code": code,
-        **{name: value for name, value in members.items() if value is not None},
         "requestId": request[REQUEST_ID],
     }
+    if parameter is not None:
+        body["parameter"] = parameter
+    if position is not None:
+        body["position"] = position
     return web.Response(
         body=orjson.dumps(body),
         status=status,
