@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help setup demo demo-down test test-faults bench bench-quick lint lock
+.PHONY: help setup demo demo-down test test-faults test-api bench bench-quick lint lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -35,6 +35,10 @@ test: lint ## All tests, on a real Elasticsearch and a real Redis
 
 test-faults: setup ## The long form of tests/faults: 20,000 events, a dozen killed workers
 	RECORDINGS_TEST_SIZE=full $(BIN)/python -m pytest tests/faults -rP
+
+test-api: setup ## The long form of fuzzing, of schemathesis and of the most expensive queries
+	RECORDINGS_TEST_SIZE=full $(BIN)/python -m pytest -rP tests/unit/test_query_fuzz.py \
+	  tests/e2e/test_schema.py tests/e2e/test_hostile_queries.py
 
 bench: setup ## All benchmarks in full; the results go to .bench/
 	@$(BIN)/python tests/bench/run.py

@@ -1,8 +1,11 @@
 """The parameters as filters of Elasticsearch: each function one parameter."""
 
 from api.parameters import ListParameters
+from api.query.characters import is_one_word
 from api.query.compiler import Clause, any_of, compile_query
+from api.query.nodes import Prefix, atoms
 from api.values import Tags, Users
+from services.errors import CallerError
 from services.instants import Instant
 from services.schema import NOTES, SIDES
 
@@ -44,6 +47,19 @@ def compile_words(asked: ListParameters) -> list[Clause]:
     if asked.noteswords is not None:
         clauses.append(compile_query(asked.noteswords, (NOTES,)))
     return clauses
+
+
+def refuse_wide_prefixes(asked: ListParameters) -> None:
+    """Blame a prefix of several words, which alone can stand for more than one search may have.
+
+    Raises CallerError for the first; returns when there is none.
+    """
+    for name, node in (("words", asked.words), ("noteswords", asked.noteswords)):
+        for atom in atoms(node) if node else ():
+            if isinstance(atom, Prefix) and not is_one_word(atom.text):
+                message = "expected more letters before *, found the beginning of too many words"
+                detail = f"{name}: {message} (at character {atom.position})"
+                raise CallerError("invalid_query", detail, parameter=name, position=atom.position)
 
 
 def _number(keys: dict[str, str]) -> Clause:

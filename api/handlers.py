@@ -12,7 +12,7 @@ from api import parameters
 from api.auth import Authenticator
 from api.cursors import Cursors, SortValues, walk_of
 from api.facets import aggregations
-from api.filters import compile_filters, compile_words
+from api.filters import compile_filters, compile_words, refuse_wide_prefixes
 from api.highlights import highlight_request, text_fields
 from api.orders import order_of
 from api.parameters import ListParameters
@@ -21,6 +21,7 @@ from api.search import Page, RecordingSearch, Search
 from api.values import Limits
 from services.acl import Principal, may_ask_for
 from services.errors import CallerError
+from services.es_client import TooManyClausesError
 from services.settings import PhoneSettings
 
 
@@ -42,7 +43,11 @@ class Handlers:
         await self._refuse_others(principal, asked)
         walk = walk_of(principal, asked)
         after = None if asked.cursor is None else self.cursors.read(asked.cursor, walk)
-        page = await self.search.page(principal, _search_for(asked, after))
+        try:
+            page = await self.search.page(principal, _search_for(asked, after))
+        except TooManyClausesError:
+            refuse_wide_prefixes(asked)
+            raise
         return _json(present_page(page, asked, self._next_cursor(asked, page, walk)))
 
     async def one_recording(self, request: web.Request) -> web.Response:

@@ -6,6 +6,7 @@ an unknown one is an error. The first problem found is raised as CallerError wit
 name, and for a syntax error its position.
 """
 
+import re
 from functools import partial
 from typing import Annotated, Any, Final, Literal, Self, get_args
 from urllib.parse import parse_qsl
@@ -31,6 +32,7 @@ Direction = Literal["IN", "OUT", "UNKNOWN"]
 Facet = Literal["sentiment", "tags", "direction", "users", "day"]
 Sort = Literal["date", "-date", "duration", "-duration", "score", "-score", "relevance"]
 NEWEST_FIRST: Final[Sort] = "-date"
+_NOT_UTF_8: Final = re.compile("[\ud800-\udfff]")
 
 
 def _comma_list(items: dict[str, Any], at_most: int = MAX_ITEMS) -> WithJsonSchema:
@@ -268,18 +270,29 @@ def read(query_string: str, limits: Limits) -> ListParameters:
 
 
 def _single_values(query_string: str) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict")
-    except ValueError:
-        raise CallerError("invalid_parameter", "the query string is not UTF-8") from None
     given: dict[str, str] = {}
-    for name, value in pairs:
+    # Bytes that are not UTF-8 become halves of surrogate pairs, which no UTF-8 has.
+    for name, value in parse_qsl(query_string, keep_blank_values=True, errors="surrogateescape"):
+        if _NOT_UTF_8.search(name):
+            raise CallerError("invalid_parameter", "the query string is not UTF-8")
         if name in given:
             raise CallerError("repeated_parameter", f"{name} may be given once", parameter=name)
-        if not value.strip() and not (name == "cursor" and value == ""):
-            raise CallerError("invalid_parameter", f"{name} must not be empty", parameter=name)
+        _refuse_what_is_no_value(name, value)
         given[name] = value
     return given
+
+
+def _refuse_what_is_no_value(name: str, value: str) -> None:
+    if broken := _NOT_UTF_8.search(value):
+        raise CallerError(
+            "invalid_parameter",
+            f"{name} is not UTF-8 (at character {broken.start()})",
+            parameter=name,
+            position=broken.start(),
+        )
+    if not value.strip() and not (name == "cursor" and value == ""):
+        detail = f"{name} must not be empty"
+        raise CallerError("invalid_parameter", detail, parameter=name, position=0)
 
 
 def _as_caller_error(first: ErrorDetails) -> CallerError:

@@ -4,6 +4,7 @@ The `repr` of a tree is how the tests write it down:
 `Or(And(Word('a'), Not(Word('b'))), Phrase('c d', gaps=2))`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias
 
@@ -95,3 +96,15 @@ class Not:
 
 Atom: TypeAlias = Word | Prefix | Phrase
 Node: TypeAlias = And | Or | Not | Atom
+
+
+def atoms(node: Node) -> Iterator[Atom]:
+    """The atoms of a tree, in the order in which they are written."""
+    match node:
+        case And(children) | Or(children):
+            for child in children:
+                yield from atoms(child)
+        case Not(child):
+            yield from atoms(child)
+        case atom:
+            yield atom

@@ -24,6 +24,7 @@ from tests.fuzzing import as_value
 
 FULL = os.environ.get("RECORDINGS_TEST_SIZE") == "full"
 COUNT, FUZZED = (30_000, 20_000) if FULL else (600, 400)
+BEGINNING = "qxz"
 EVERYTHING = {
     "sort": "relevance",
     "facets": "sentiment,tags,direction,users,day",
@@ -35,13 +36,26 @@ EVERYTHING = {
 @pytest.fixture(scope="module")
 def words(deployment: Any, eventually: Callable[..., Any]) -> list[str]:
     """The corpus is indexed and served; returns its most frequent words."""
-    events = load(COUNT).recordings[:COUNT]
+    events = [*load(COUNT).recordings[:COUNT], of_many_words()]
     given = "\n".join(map(json.dumps, events)).encode()
     assert deployment.run("recordings-indexer", "publish", "-", given=given).returncode == 0
     deployment.start("recordings-indexer", "worker")
     deployment.serve()
     eventually(lambda: deployment.total(tenant=TENANT) == len(events), seconds=300)
     return [word for word, _ in counted(events).most_common(400)]
+
+
+def of_many_words() -> dict[str, Any]:
+    """A recording with more words of one beginning than a search may have clauses."""
+    text = " ".join(f"many {BEGINNING}{number}" for number in range(20_000))
+    turn = {"speaker": "agent", "offset": 0, "text": text}
+    recording = {"ownerId": NOBODY, "language": "en", "transcript": [turn]}
+    envelope = {"type": "recording.saved", "tenantId": TENANT, "recordingId": "of many words"}
+    return envelope | {
+        "version": 1,
+        "occurredAt": "2026-01-01T00:00:00Z",
+        "recording": recording,
+    }
 
 
 def counted(events: list[dict[str, Any]]) -> Counter[str]:
@@ -118,3 +132,24 @@ def test_a_fuzzed_query_is_answered_or_refused_with_its_place(
                 assert problem["position"] >= 0, query
     print(dict(statuses))
     assert min(statuses.values()) > FUZZED / 10
+
+
+@pytest.mark.usefixtures("words")
+@pytest.mark.parametrize(
+    ("query", "total"),
+    [
+        pytest.param(f"{BEGINNING}*", 1, id="one word"),
+        pytest.param(f"many-{BEGINNING}100*", 1, id="several words, with more letters"),
+        pytest.param(f"many-{BEGINNING}9x*", 0, id="several words, not there"),
+    ],
+)
+def test_a_prefix_stands_for_all_its_words(deployment: Any, query: str, total: int) -> None:
+    assert deployment.total(tenant=TENANT, words=query) == total
+
+
+@pytest.mark.usefixtures("words")
+def test_a_prefix_that_stands_for_too_many_is_refused_at_its_place(deployment: Any) -> None:
+    answer = deployment.get(tenant=TENANT, words=f"a many-{BEGINNING}*", highlight="true")
+    problem = answer.json()
+    assert (problem["status"], problem["code"], problem["position"]) == (400, "invalid_query", 2)
+    assert "found the beginning of too many words" in problem["detail"]

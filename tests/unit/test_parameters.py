@@ -175,3 +175,21 @@ def test_every_parameter_is_described_for_the_document() -> None:
     assert set(schema["required"]) == {"quantity", "from"}
     assert schema["additionalProperties"] is False
     assert all("description" in parameter for parameter in schema["properties"].values())
+
+
+@pytest.mark.parametrize(
+    ("query_string", "parameter", "position"),
+    [
+        pytest.param("words=a%ffb", "words", 1, id="a byte that is not UTF-8"),
+        pytest.param("words=%ed%a0%80", "words", 0, id="half of a surrogate pair"),
+        pytest.param("words=\udcff", "words", 0, id="a byte that was not percent-encoded"),
+        pytest.param("tel=12345%e2%82", "tel", 5, id="the begin of a character"),
+        pytest.param("%ff=1", None, None, id="a name"),
+    ],
+)
+def test_what_is_not_utf_8_is_refused_at_its_place(
+    query_string: str, parameter: str | None, position: int | None
+) -> None:
+    with pytest.raises(CallerError) as caught:
+        read(f"quantity=1&from=0&{query_string}", LIMITS)
+    assert (caught.value.parameter, caught.value.position) == (parameter, position)
