@@ -35,6 +35,8 @@ _TITLES: Final = {
     503: "Search is not available",
 }
 
+_DETAILS: Final = {404: "there is nothing at this path", 405: "this path is only read, with GET"}
+
 log = structlog.get_logger("api")
 
 
@@ -136,7 +138,8 @@ def _of_the_framework(request: web.Request, error: web.HTTPException) -> web.Res
     """Unknown paths and methods, bodies that are too large."""
     code = re.sub(r"\W+", "_", error.reason.lower())
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-    return problem(request, error.status, code, error.reason, headers=headers)
+    detail = _DETAILS.get(error.status, error.reason)
+    return problem(request, error.status, code, detail, headers=headers)
 
 
 def _backends_fault(request: web.Request, error: BackendError) -> web.Response:

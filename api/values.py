@@ -98,7 +98,7 @@ def languages(value: str) -> tuple[str, ...]:
     codes = [item.lower() for item in _items(value, MAX_ITEMS)]
     for place, code in enumerate(codes, start=1):
         if not re.fullmatch("[a-z]{2}", code):
-            raise wrong(f"item {place} of its list is not an ISO 639-1 code, for example en")
+            raise wrong(f"must be a comma list of ISO 639-1 codes, and item {place} is none")
     return _unique(codes)
 
 
@@ -120,7 +120,9 @@ def telephones(value: str, info: ValidationInfo) -> tuple[dict[str, str], ...]:
         try:
             numbers.append(phones.asked_for(item, _limits(info).region))
         except ValueError as error:
-            raise wrong(f"item {place} of its list is {error}") from None
+            raise wrong(
+                f"must be a comma list of telephone numbers; item {place} is {error}"
+            ) from None
     return tuple(numbers)
 
 
@@ -159,7 +161,7 @@ def _guids(value: str, at_most: int) -> tuple[str, ...]:
     guids = _items(value, at_most)
     for place, guid in enumerate(guids, start=1):
         if not _GUID.fullmatch(guid):
-            raise wrong(f"item {place} of its list is not a GUID")
+            raise wrong(f"must be a comma list of GUIDs, and item {place} is none")
     return _unique(guid.lower() for guid in guids)
 
 
