@@ -98,7 +98,7 @@ def languages(value: str) -> tuple[str, ...]:
     codes = [item.lower() for item in _items(value, MAX_ITEMS)]
     for place, code in enumerate(codes, start=1):
         if not re.fullmatch("[a-z]{2}", code):
-            raise wrong(f"must be a comma list of ISO 639-1 codes, and item {place} is none")
+            raise wrong(f"must be a comma list of ISO 639-1 codes, and item {place} is not one")
     return _unique(codes)
 
 
@@ -161,7 +161,7 @@ def _guids(value: str, at_most: int) -> tuple[str, ...]:
     guids = _items(value, at_most)
     for place, guid in enumerate(guids, start=1):
         if not _GUID.fullmatch(guid):
-            raise wrong(f"must be a comma list of GUIDs, and item {place} is none")
+            raise wrong(f"must be a comma list of GUIDs, and item {place} is not one")
     return _unique(guid.lower() for guid in guids)
 
 
