@@ -34,6 +34,7 @@ def count_searchable(text: str) -> int:
 
 def is_one_word(text: str) -> bool:
     """Whether analysis surely makes one word of the text: letters that have case, and digits."""
+    text = unicodedata.normalize("NFC", text)
     cased = all(unicodedata.category(character) in _CASED_OR_DIGIT for character in text)
     return cased and len(text) <= _LONGEST_WORD and all(map(_in_table, text))
 

@@ -327,8 +327,9 @@ async def test_a_key_has_the_algorithm_of_its_type(
     issuer.entries.append(entry("rsa", "RS256"))
     assert not await accepted(authenticator, signed("rsa", "ES256"))
     assert not await accepted(authenticator, signed("a", "RS256"))
-    rs512 = jwt.encode({"sub": USER}, PRIVATE["RS256"], algorithm="RS512", headers={"kid": "rsa"})
-    assert not await accepted(authenticator, rs512)
+    for algorithm in ("RS384", "RS512", "PS256"):
+        assert not await accepted(authenticator, signed("rsa", algorithm, PRIVATE["RS256"]))
+    assert await accepted(authenticator, signed("rsa", "RS256"))
 
 
 async def test_the_document_is_no_secret_of_a_symmetric_signature(
