@@ -56,7 +56,7 @@ def create_app(api: ApiSettings) -> web.Application:
     app.add_routes(
         [
             web.get(f"{api.base_path}/v1/recordings", handlers.list_recordings),
-            web.get(f"{api.base_path}/v1/recordings/{{id}}", handlers.one_recording),
+            web.get(f"{api.base_path}/v1/recordings/{{id:[^/]+}}", handlers.one_recording),
             web.get("/healthz", handlers.alive),
             web.get("/readyz", handlers.ready),
             web.get("/metrics", metrics.show),

@@ -53,6 +53,7 @@ class Handlers:
     async def one_recording(self, request: web.Request) -> web.Response:
         """`GET /v1/recordings/{id}`: the same answer for what is not there and what is hidden."""
         principal = await self._principal(request)
+        parameters.refuse_all(_query_string(request))
         source = await self.search.one(principal, _id_in_path(request))
         if source is None:
             raise _no_such_recording()

@@ -269,6 +269,12 @@ def read(query_string: str, limits: Limits) -> ListParameters:
         raise _as_caller_error(error.errors(include_url=False, include_input=False)[0]) from None
 
 
+def refuse_all(query_string: str) -> None:
+    """Where no parameter is known. Raises CallerError for the first."""
+    for name in _single_values(query_string):
+        raise CallerError("unknown_parameter", f"{name} is not a parameter here", parameter=name)
+
+
 def _single_values(query_string: str) -> dict[str, str]:
     given: dict[str, str] = {}
     # Bytes that are not UTF-8 become halves of surrogate pairs, which no UTF-8 has.

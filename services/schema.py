@@ -43,8 +43,12 @@ LANGUAGES: Final[dict[str, tuple[str, ...]]] = {
 }
 # What comes before the stemmers: the possessive 's, and ae, oe, ue, ss for their one letter.
 _BEFORE_STEMMING: Final = {"en": ["possessive_english"], "de": ["german_normalization"]}
-# Portuguese plurals in -ões and -ães, which its stemmers know by the tilde, written without it.
-_WITHOUT_ACCENTS: Final = {"pt": ["asciifolding, plural_of_ao, light_portuguese"]}
+# English endings after an accent (fiancés, fiance), of which its stemmer knows the plain letters
+# only; Portuguese plurals in -ões and -ães, which its stemmers know by the tilde, without it.
+_WITHOUT_ACCENTS: Final = {
+    "en": ["asciifolding, english"],
+    "pt": ["asciifolding, plural_of_ao, light_portuguese"],
+}
 # French and Italian articles and pronouns that an apostrophe ties to the next word.
 _FRENCH: Final = [
     "l",

@@ -214,7 +214,10 @@ class Questions:
         side = self.chance.choice(speakers) if speakers and self.chance.random() < 0.25 else None
         kind = self.chance.random()
         if kind < 0.4:
-            written = self.chance.choice((*self.forms, "4711", "12.50", "jane.doe@example.com"))
+            form = self.chance.choice(self.forms)
+            written = self.chance.choice(
+                (form, fold(form), form.upper(), "4711", "12.50", "jane.doe@example.com")
+            )
             return Atom(words_of(written), side=side)
         words = self._said(places)
         if kind < 0.55 and (prefix := self._prefix(words)):
