@@ -297,8 +297,10 @@ def _refuse_what_is_no_value(name: str, value: str) -> None:
             position=broken.start(),
         )
     if not value.strip() and not (name == "cursor" and value == ""):
+        # Of a query an empty one is a matter of syntax, which has a place.
+        position = 0 if name in ("words", "noteswords") else None
         detail = f"{name} must not be empty"
-        raise CallerError("invalid_parameter", detail, parameter=name, position=0)
+        raise CallerError("invalid_parameter", detail, parameter=name, position=position)
 
 
 def _as_caller_error(first: ErrorDetails) -> CallerError:
