@@ -120,7 +120,7 @@ class ListParameters(BaseModel):
     tel: Annotated[
         tuple[dict[str, str], ...] | None,
         PlainValidator(values.telephones),
-        _comma_list({"type": "string", "pattern": r"^\+?[0-9]{4,15}$"}),
+        _comma_list({"type": "string", "pattern": r"^[+(\[]*[0-9][0-9 ()\[\]./-]*$"}),
         Field(
             description="Any of these telephone numbers, of either party, written in any usual "
             "way. A number valid with its country code is compared as a whole, any other of four "
