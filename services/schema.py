@@ -20,6 +20,7 @@ A turn or a note is one value of an array. The gap between values is wider than 
 no phrase crosses it. `<where>` is a side of the transcript or `notes`.
 """
 
+import unicodedata
 from typing import Any, Final
 
 VERSION: Final = 2
@@ -191,11 +192,19 @@ def index_settings() -> dict[str, Any]:
 
 
 def _analyzer(*filters: str) -> dict[str, Any]:
+    """For words in any accents."""
+    return _exact_analyzer() | {
+        "char_filter": ["plain"],
+        "filter": ["lowercase", *filters],
+    }
+
+
+def _exact_analyzer() -> dict[str, Any]:
     return {
         "type": "custom",
         "char_filter": ["apostrophes"],
         "tokenizer": "standard",
-        "filter": ["lowercase", *filters],
+        "filter": ["lowercase"],
     }
 
 
@@ -210,7 +219,7 @@ def _analysis() -> dict[str, Any]:
         "pattern": "[oa]es$",
         "replacement": "ao",
     }
-    analyzers = {"folded": _analyzer("elided", "asciifolding"), "exact": _analyzer()}
+    analyzers = {"folded": _analyzer("elided", "asciifolding"), "exact": _exact_analyzer()}
     for language, names in LANGUAGES.items():
         stems = [f"{name}, asciifolding" for name in names]
         filters[f"{language}_stems"] = {
@@ -221,7 +230,10 @@ def _analysis() -> dict[str, Any]:
         before = _BEFORE_STEMMING.get(language, [])
         analyzers[language] = _analyzer("elided", *before, f"{language}_stems")
     return {
-        "char_filter": {"apostrophes": {"type": "mapping", "mappings": _same_apostrophes()}},
+        "char_filter": {
+            "apostrophes": {"type": "mapping", "mappings": _same_apostrophes()},
+            "plain": {"type": "mapping", "mappings": _same_apostrophes() + _without_marks()},
+        },
         "filter": filters,
         "normalizer": _GUIDS,
         "analyzer": analyzers,
@@ -230,6 +242,21 @@ def _analysis() -> dict[str, Any]:
 
 def _same_apostrophes() -> list[str]:
     return [f"\\u{ord(typographic):04x}=>'" for typographic in APOSTROPHES]
+
+
+def _without_marks() -> list[str]:
+    """Letters without their accents, where asciifolding, which is for Latin, leaves them.
+
+    Greek (whose sigma at the end is a sigma), the Russian yo, the points of Hebrew and Arabic.
+    """
+    plain = {0x3C2: "\u03c3"}
+    for code in (*range(0x370, 0x400), *range(0x1F00, 0x2000), 0x401, 0x451):
+        letter = unicodedata.normalize("NFD", chr(code))[0]
+        if letter != chr(code) and letter.isalpha():
+            plain[code] = letter
+    points = [c for c in range(0x5B0, 0x5C8) if unicodedata.category(chr(c)) == "Mn"]
+    plain |= dict.fromkeys([*points, *range(0x64B, 0x653), 0x670], "")
+    return [f"\\u{code:04x}=>{letter}" for code, letter in plain.items()]
 
 
 # Typographic apostrophes that count as the plain one, in texts and in queries.
