@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import web
 
-from api import parameters
+from api import query_string
 from api.auth import Authenticator
 from api.cursors import Cursors, SortValues, walk_of
 from api.facets import aggregations
@@ -39,7 +39,7 @@ class Handlers:
         """`GET /v1/recordings`."""
         principal = await self._principal(request)
         limits = Limits(self.max_quantity, self.phones.region_of(principal.tenant_id))
-        asked = parameters.read(_query_string(request), limits)
+        asked = query_string.read(_query_string(request), limits)
         await self._refuse_others(principal, asked)
         walk = walk_of(principal, asked)
         after = None if asked.cursor is None else self.cursors.read(asked.cursor, walk)
@@ -53,7 +53,7 @@ class Handlers:
     async def one_recording(self, request: web.Request) -> web.Response:
         """`GET /v1/recordings/{id}`: the same answer for what is not there and what is hidden."""
         principal = await self._principal(request)
-        parameters.refuse_all(_query_string(request))
+        query_string.refuse_all(_query_string(request))
         source = await self.search.one(principal, _id_in_path(request))
         if source is None:
             raise _no_such_recording()

@@ -60,7 +60,7 @@ def wrong(message: str, *, code: str = "invalid_parameter", **context: Any) -> P
 
 
 def whole_number(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", value):
+    if not re.fullmatch("[0-9]{1,18}", value):
         raise wrong("must be a whole number that is not negative")
     return int(value)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.cursors import Cursors, walk_of
-from api.parameters import read
+from api.query_string import read
 from api.values import Limits
 from services.acl import Principal, Role
 from services.errors import CallerError

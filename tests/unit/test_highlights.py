@@ -7,7 +7,7 @@ import pytest
 
 from api import highlights
 from api.highlights import highlight_request, matches, text_fields
-from api.parameters import read
+from api.query_string import read
 from api.values import Limits
 
 

@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 import pytest
 
 from api.openapi import document
-from api.parameters import ListParameters, read
+from api.parameters import ListParameters
+from api.query_string import read
 from api.values import Limits
 from services.settings import ApiSettings
 

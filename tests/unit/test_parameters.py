@@ -5,7 +5,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from api.parameters import ListParameters, read
+from api.parameters import ListParameters
+from api.query_string import read
 from api.values import Limits, Tags, Users
 from services.errors import CallerError
 
@@ -28,6 +29,8 @@ def asked(**parameters: object) -> Any:
         pytest.param({"from": -1}, "invalid_parameter", "from", id="negative from"),
         pytest.param({"from": "\u0661"}, "invalid_parameter", "from", id="Arabic digit"),
         pytest.param({"from": 99_991}, "window_exceeded", "from", id="beyond the window"),
+        pytest.param({"from": 10**17}, "window_exceeded", "from", id="far beyond the window"),
+        pytest.param({"quantity": 10**17}, "invalid_parameter", "quantity", id="a huge quantity"),
         pytest.param({"from": 1, "cursor": ""}, "invalid_parameter", "from", id="cursor and from"),
         pytest.param({"cursor": " "}, "invalid_parameter", "cursor", id="blank cursor"),
         pytest.param({"cursor": "x" * 5000}, "invalid_parameter", "cursor", id="long cursor"),

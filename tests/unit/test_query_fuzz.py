@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from api.parameters import read
 from api.query.nodes import QuerySyntaxError
 from api.query.parser import MAX_CHARACTERS, parse
+from api.query_string import read
 from api.values import Limits
 from services.errors import CallerError
 from tests.fuzzing import altered, as_value, query, random_bytes
