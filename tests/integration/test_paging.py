@@ -135,6 +135,32 @@ async def test_an_expired_cursor_says_so(elasticsearch_url: str, names: IndexNam
     assert "has expired" in answer.body["detail"]
 
 
+# What else could be read as another date than it is: milliseconds like a year, far away, none.
+DATES = (
+    "0001-01-01T00:00:00Z",
+    "1969-12-31T23:59:57.979Z",
+    "1969-12-31T23:59:59.999Z",
+    "1970-01-01T00:00:00Z",
+    "1970-01-01T00:00:02.021Z",
+    "1970-01-01T00:00:02.022Z",
+    "2021-04-25T10:24:40Z",
+    "9999-12-31T23:59:59.999Z",
+)
+
+
+@pytest.mark.parametrize("sort", ["date", "-date"])
+async def test_a_walk_past_odd_dates(
+    endpoint: Endpoint, sink: Sink, elasticsearch: Elasticsearch, names: IndexNames, sort: str
+) -> None:
+    dates: list[str | None] = list(DATES if sort == "date" else reversed(DATES))
+    fill(sink, (saved(f"o-{n}", tenant="odd", date=date) for n, date in enumerate(DATES)))
+    fill(sink, (saved(f"none-{n}", tenant="odd") for n in range(3)))
+    elasticsearch.indices.refresh(index=names.recordings)
+    odd = Principal("odd", ADA, Role.ADMINISTRATOR)
+    walk = endpoint.pages(odd, sort=sort, quantity=1)
+    assert [page["recordings"][0]["date"] async for page in walk] == [*dates, None, None, None]
+
+
 STILL = 120
 
 
