@@ -11,6 +11,9 @@ over the live data; there is no point in time. Why:
 - Nothing is kept on the server: a walk costs nothing between pages and survives restarts, a
   reindex, and a change of replica. So many walks can be open, for as long as cursors are valid.
 
+A page is known for the last by asking for one recording more than it shows; so the one after it is
+only ever empty when all that was left has been deleted, moved or hidden in between.
+
 What a caller gets is opaque and signed: base64url of a MAC (HMAC-SHA-256) and of the expiry and the
 sort values. The MAC also covers the tenant, the subject and the query, so that a cursor is good for
 the walk that it was made for only. It is no permission: the access rule is applied all the same.

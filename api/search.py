@@ -5,9 +5,10 @@
 Pages are windows (`from` and `size`) of one sorted search, up to 100,000 deep: the index allows it
 (`max_result_window`). A window of 100,000 costs Elasticsearch one pass over what was found and a
 queue of that many entries of two sort values, some 25 MB for the moment, as it fetches the page's
-documents alone; going there in steps of `search_after` would be ten such passes, and send 100,000
-sort values to this side to be thrown away. So the memory is bounded by how many deep searches run
-at once, and that is what `api.protection` bounds.
+documents alone; on 120,000 recordings the last window took twice as long as the first. Going there
+in steps of `search_after` would be ten such passes, and send 100,000 sort values to this side to be
+thrown away. So the memory is bounded by how many deep searches run at once, and that is what
+`api.protection` bounds.
 """
 
 from collections.abc import Mapping
