@@ -22,7 +22,7 @@ MAX_USERS: Final = 1000
 MAX_ITEMS: Final = 100
 GUID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _GUID: Final = re.compile(GUID)
-_NUMBER: Final = re.compile(r"[0-9]{1,16}(\.[0-9]{1,16})?([eE][+-]?[0-9]{1,3})?")
+_NUMBER: Final = re.compile(r"[0-9]{1,16}(\.[0-9]{1,24})?([eE][+-]?[0-9]{1,3})?")
 # A + that was not escaped arrives as a blank; in a time it can only stand before the zone.
 _UNESCAPED_ZONE: Final = re.compile(r"(T[^ ]*) (?=\d)")
 _BOOLEANS: Final = {"true": True, "false": False}

@@ -158,7 +158,10 @@ def test_true_and_false(text: str, meant: bool) -> None:
     assert (asked(hasnotes=text).hasnotes, asked(highlight=text).highlight) == (meant, meant)
 
 
-@pytest.mark.parametrize(("text", "meant"), [("0", 0), ("12.5", 12.5), ("1e2", 100)])
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("0", 0), ("12.5", 12.5), ("1e2", 100), ("0.13881778269266043", 0.13881778269266043)],
+)
 def test_seconds(text: str, meant: float) -> None:
     both = asked(minduration=text, maxduration=text)
     assert (both.minduration, both.maxduration) == (meant, meant)
