@@ -63,8 +63,12 @@ def highlight_request(asked: ListParameters) -> dict[str, Any]:
 
 def text_fields(request: Mapping[str, Any]) -> tuple[str, ...]:
     """The fields of the document that `matches` needs for this request."""
-    roots = {_place_of(field) for field in request.get("fields", ())}
-    return ("transcript",) * bool(roots - {NOTES}) + ("notes.text",) * (NOTES in roots)
+    places = {_place_of(field) for field in request.get("fields", ())}
+    return tuple(
+        text
+        for text, asked in (("transcript", places - {NOTES}), ("notes.text", places & {NOTES}))
+        if asked
+    )
 
 
 def _wanted(node: Node, negated: bool = False) -> Iterator[Atom]:
