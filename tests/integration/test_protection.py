@@ -106,7 +106,11 @@ async def test_a_search_that_takes_too_long(
     elasticsearch_url: str, names: IndexNames, searches: Callable[[], list[dict[str, Any]]]
 ) -> None:
     async with serve(elasticsearch_url, names, search_timeout="0.3") as endpoint:
-        assert unavailable(await endpoint.get(BOSS))
+        asking = asyncio.create_task(endpoint.get(BOSS))
+        # Elasticsearch is told the time, and does not learn it from a closed connection alone.
+        (task,) = await until(searches)
+        assert '"timeout":"300ms"' in task["description"]
+        assert unavailable(await asking)
     await until(lambda: not searches())
 
 
