@@ -1,5 +1,6 @@
-"""`recordings-api`: the command that serves."""
+"""`recordings-api`: the commands that serve and that print the OpenAPI document."""
 
+import json
 import sys
 from typing import Final
 
@@ -7,13 +8,13 @@ import typer
 import uvloop
 from aiohttp import web
 
+from api import openapi
 from api.app import create_app
+from api.protection import SERVER_OPTIONS
 from services.errors import SettingsError
 from services.observability import configure_logging
 from services.settings import ApiSettings, load
 
-# A thousand users in the query string, percent-encoded, fit into one request line.
-MAX_LINE_BYTES: Final = 65_536
 GRACE_SECONDS: Final = 2.0
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -37,10 +38,16 @@ def serve() -> None:
         loop=uvloop.new_event_loop(),
         access_log=None,
         print=lambda text: typer.echo(text, err=True),
-        handler_cancellation=True,
-        max_line_size=MAX_LINE_BYTES,
         shutdown_timeout=GRACE_SECONDS,
+        **SERVER_OPTIONS,
     )
+
+
+@app.command("openapi")
+def print_openapi() -> None:
+    """Print the OpenAPI document, as /openapi.json has it."""
+    document = openapi.document(load(ApiSettings))
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def main() -> None:

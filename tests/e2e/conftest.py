@@ -109,14 +109,14 @@ class Deployment:
     base: str = ""
 
     def run(
-        self, *command: str, given: bytes = b"", **changes: str
+        self, *command: str, given: bytes = b"", seconds: float = 300, **changes: str
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [BIN / command[0], *command[1:]],
             env=self.environment | changes,
             input=given,
             capture_output=True,
-            timeout=300,
+            timeout=seconds,
             check=False,
         )
         return subprocess.CompletedProcess(
