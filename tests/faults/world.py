@@ -44,12 +44,15 @@ class World:
         self._publisher.conf.task_default_queue = QUEUE
 
     def start_worker(
-        self, elasticsearch_url: str | None = None, visibility_timeout: int = VISIBILITY_TIMEOUT
+        self,
+        elasticsearch_url: str | None = None,
+        visibility_timeout: int = VISIBILITY_TIMEOUT,
+        prefetch: int = 500,
     ) -> subprocess.Popen[bytes]:
         """A worker, which reaches Elasticsearch directly or through a proxy.
 
         It takes for lost what was taken longer ago than `visibility_timeout` (seconds), and waits
-        for Elasticsearch for a quarter of that.
+        for Elasticsearch for a quarter of that. It holds `prefetch` messages at once.
         """
         with (self.logs / f"worker-{len(self.workers)}.log").open("wb") as log:
             worker = subprocess.Popen(
@@ -60,6 +63,7 @@ class World:
                     "RECORDINGS_REDIS_URL": self.redis_url,
                     "RECORDINGS_INDEX_PREFIX": self.names.prefix,
                     "RECORDINGS_VISIBILITY_TIMEOUT": str(visibility_timeout),
+                    "RECORDINGS_WORKER_PREFETCH_COUNT": str(prefetch),
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -70,6 +74,15 @@ class World:
 
     def log_of(self, worker: subprocess.Popen[bytes]) -> str:
         return (self.logs / f"worker-{self.workers.index(worker)}.log").read_text()
+
+    def logs_of_all(self) -> str:
+        return "\n".join(self.log_of(worker) for worker in self.workers)
+
+    def listening(self) -> int:
+        """How many workers wait for a message."""
+        database = str(self.redis.get_connection_kwargs()["db"])
+        clients = self.redis.client_list()
+        return sum(one["db"] == database and "b" in one["flags"] for one in clients)
 
     def has_worked(self, worker: subprocess.Popen[bytes]) -> bool:
         """Whether it has applied events, or could not: it is in the middle of its work."""
