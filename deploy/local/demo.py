@@ -206,7 +206,8 @@ def _remove_indices(settings: dict[str, str]) -> None:
     """Those of an earlier demo may have the mapping of another state of the code."""
     names = IndexNames(settings["RECORDINGS_INDEX_PREFIX"])
     with Elasticsearch(settings["RECORDINGS_ELASTICSEARCH_URL"]) as client:
-        client.indices.delete(index=names.first_indices, ignore_unavailable=True)
+        if old := list(client.indices.get(index=f"{names.prefix}-*")):
+            client.indices.delete(index=old)
 
 
 def _port() -> int:

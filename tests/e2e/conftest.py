@@ -226,7 +226,7 @@ def make_deployment(
                 yield deployment
             finally:
                 deployment.stop()
-                client.indices.delete(index=names.first_indices)
+                client.indices.delete(index=list(client.indices.get(index=f"{names.prefix}-*")))
         shutil.rmtree(deployment.logs)
 
     return make

@@ -88,7 +88,8 @@ class World:
         self._publisher.close()
         self.redis.flushdb()
         self.redis.close()
-        self.elasticsearch.indices.delete(index=self.names.first_indices)
+        indices = self.elasticsearch.indices.get(index=f"{self.names.prefix}-*")
+        self.elasticsearch.indices.delete(index=list(indices))
         self.elasticsearch.close()
 
     def publish(self, messages: Iterable[Message]) -> None:
