@@ -11,7 +11,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from indexer import admin, celery_app, dead_letters_cli, publisher, purge_cli, worker
+from indexer import (
+    admin,
+    celery_app,
+    dead_letters_cli,
+    publisher,
+    purge_cli,
+    reindex_cli,
+    worker,
+)
 from services.errors import BackendError, SettingsError
 from services.es_client import connect
 from services.indices import IndexNames
@@ -24,6 +32,7 @@ from services.settings import (
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(dead_letters_cli.app, name="dead-letters")
+app.add_typer(reindex_cli.app, name="reindex")
 app.command()(purge_cli.purge)
 console = Console()
 errors = Console(stderr=True)
