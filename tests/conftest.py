@@ -1,5 +1,7 @@
 """One stack for the whole run, of a home of its own: a demo that runs meanwhile is not touched."""
 
+import os
+import random
 import shutil
 from collections.abc import Iterator
 
@@ -27,3 +29,18 @@ def elasticsearch_url(stack: Addresses) -> str:
 @pytest.fixture(scope="session")
 def redis_url(stack: Addresses) -> str:
     return stack.redis_url
+
+
+@pytest.fixture
+def seed() -> int:
+    """What everything random of the test follows from; pytest shows it when the test fails."""
+    given = os.environ.get("RECORDINGS_TEST_SEED")
+    seed = int(given) if given else random.SystemRandom().randrange(2**32)
+    print(f"RECORDINGS_TEST_SEED={seed}")
+    return seed
+
+
+@pytest.fixture
+def full() -> bool:
+    """Whether this is the long run."""
+    return os.environ.get("RECORDINGS_TEST_SIZE") == "full"

@@ -20,7 +20,7 @@ from indexer.sources.of_events import found_in
 
 TIMEOUT_SECONDS: Final = 60.0
 ATTEMPTS: Final = 6
-BACKOFF_SECONDS: Final = 0.2
+BACKOFF_SECONDS: Final = 0.1
 _OK: Final = 200
 _TRY_AGAIN: Final = (408, 425, 429, 500, 502, 503, 504)
 

@@ -6,7 +6,6 @@ RECORDINGS_TEST_SEED repeats a run; RECORDINGS_TEST_SIZE=full makes it a long on
 
 import contextlib
 import os
-import random
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -45,21 +44,6 @@ def servers() -> Iterator[Stack]:
     stack.elasticsearch.kill()
     stack.redis.kill()
     shutil.rmtree(home)
-
-
-@pytest.fixture
-def seed() -> int:
-    """What everything random of the test follows from; pytest shows it when the test fails."""
-    given = os.environ.get("RECORDINGS_TEST_SEED")
-    seed = int(given) if given else random.SystemRandom().randrange(2**32)
-    print(f"RECORDINGS_TEST_SEED={seed}")
-    return seed
-
-
-@pytest.fixture
-def full() -> bool:
-    """Whether this is the long run."""
-    return os.environ.get("RECORDINGS_TEST_SIZE") == "full"
 
 
 @pytest.fixture
