@@ -2,16 +2,18 @@
 
 from elasticsearch import BadRequestError, ConflictError, Elasticsearch
 
-from indexer import dead_letters, write_set
+from indexer import dead_letters, mappings, write_set
 from services import schema
 from services.es_client import failures_as_ours
 from services.indices import IndexNames
 
 
 def create_missing(client: Elasticsearch, names: IndexNames) -> list[str]:
-    """Create the indices and aliases that are not there; returns what was created.
+    """Create the indices and aliases that are not there, and add to mappings what is new in this
+    release; returns what was done.
 
-    Safe to repeat and to run twice at once. Raises BackendError.
+    Safe to repeat and to run twice at once. Raises SchemaVersionError when an index has to be built
+    anew; BackendError.
     """
     with failures_as_ours():
         return [
@@ -44,6 +46,7 @@ def create_missing(client: Elasticsearch, names: IndexNames) -> list[str]:
                 settings=schema.CLUSTER,
             ),
             *_write_set(client, names),
+            *mappings.bring_up(client, names),
         ]
 
 

@@ -9,9 +9,10 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
@@ -43,25 +44,34 @@ class EventFile:
     def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Iterator[Page]]:
         return {"lines": self._pages(positions["lines"])}
 
-    def lines(self) -> Iterator[tuple[int, bytes]]:
-        """The lines that are not blank, with their numbers from 1. Raises SourceError."""
-        for number, line, _ in self._numbered():
-            yield number, line
+    def events(self) -> Iterator[tuple[Sequence[tuple[str, object]], int]]:
+        """Some events, each with its place in the file, and how much of the file they are.
+
+        Raises SourceError.
+        """
+        for lines, amount in self._chunks(0):
+            yield _events_of(lines), amount
 
     def _pages(self, skipped: int) -> Iterator[Page]:
+        for lines, amount in self._chunks(skipped):
+            read = partial(_read, lines)
+            yield Page(read, lines[-1][0], amount)
+
+    def _chunks(self, skipped: int) -> Iterator[tuple[list[tuple[int, bytes]], int]]:
+        """Lines with their numbers, of a bounded size, and how many bytes of the file they are."""
         lines: list[tuple[int, bytes]] = []
-        size, last, before = 0, skipped, 0
+        size = before = stored = 0
         for number, line, stored in self._numbered():
             if number <= skipped:
                 before = stored
                 continue
             lines.append((number, line))
-            size, last = size + len(line), number
+            size += len(line)
             if len(lines) >= LINES or size >= BYTES:
-                yield _page(lines, number, stored - before)
+                yield lines, stored - before
                 lines, size, before = [], 0, stored
         if lines:
-            yield _page(lines, last, self.total - before)
+            yield lines, stored - before
 
     def _numbered(self) -> Iterator[tuple[int, bytes, int]]:
         """Number and text of each line, and how many bytes of the file it takes to get there."""
@@ -85,16 +95,15 @@ class EventFile:
             raise SourceError(f"{self.path}: {error.strerror}") from error
 
 
-def _page(lines: list[tuple[int, bytes]], position: int, amount: int) -> Page:
-    return Page(lambda: _read(lines), position, amount)
+def _read(lines: Sequence[tuple[int, bytes]]) -> list[Found]:
+    return found_in(_events_of(lines))
 
 
-def _read(lines: list[tuple[int, bytes]]) -> list[Found]:
-    return found_in((f"line {number}", event_of(number, line)) for number, line in lines)
+def _events_of(lines: Sequence[tuple[int, bytes]]) -> list[tuple[str, object]]:
+    return [(f"line {number}", _event_of(number, line)) for number, line in lines]
 
 
-def event_of(number: int, line: bytes) -> object:
-    """The JSON value of this line. Raises SourceError."""
+def _event_of(number: int, line: bytes) -> object:
     try:
         value: object = json.loads(line)
     except (ValueError, RecursionError):

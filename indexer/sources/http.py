@@ -6,8 +6,9 @@ the error says with which page.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -48,23 +49,30 @@ class HttpPages:
     def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Iterator[Page]]:
         return {"pages": self._pages(positions["pages"])}
 
-    def pages(self, after: str = "") -> Iterator[tuple[str, list[object], str | None]]:
-        """Name, events, and the word for what comes next, of each page. Raises SourceError."""
+    def events(self) -> Iterator[tuple[Sequence[tuple[str, object]], int]]:
+        """Some events, each with its place in the source, and how many they are.
+
+        Raises SourceError.
+        """
+        for events, _ in self._from(""):
+            yield events, len(events)
+
+    def _pages(self, after: str | None) -> Iterator[Page]:
+        """From a word on; None: it was read to the end."""
+        if after is not None:
+            for events, following in self._from(after):
+                yield Page(partial(found_in, events), following, len(events))
+
+    def _from(self, after: str) -> Iterator[tuple[list[tuple[str, object]], str | None]]:
+        """The events of each page, and the word for what comes next."""
         following: str | None = after
         while following is not None:
             name = f"the page after {following!r}" if following else "the first page"
             events, next_ = self._get(following, name)
             if next_ is not None and next_ == following:
                 raise SourceError(f"{name} says that it comes next itself")
-            yield name, events, next_
+            yield [(f"{name}, event {n}", one) for n, one in enumerate(events, start=1)], next_
             following = next_
-
-    def _pages(self, after: str | None) -> Iterator[Page]:
-        if after is None:  # it was read to the end
-            return
-        for name, events, following in self.pages(after):
-            numbered = [(f"{name}, event {n}", one) for n, one in enumerate(events, start=1)]
-            yield Page(lambda numbered=numbered: found_in(numbered), following, len(events))  # type: ignore[misc]
 
     def _get(self, after: str, name: str) -> tuple[list[object], str | None]:
         fields = {"limit": str(self.limit)} | ({"after": after} if after else {})

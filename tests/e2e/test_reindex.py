@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -200,6 +203,63 @@ def test_a_second_one_is_refused_and_told_about_the_first(scene: Scene) -> None:
     scene.assert_written([scene.world.names.first_recordings_index])
     assert scene.reindex("start").returncode == 0
     assert scene.status()["new"].endswith("-000003")
+
+
+# Every change of the state, and what is done to aliases, each with the command that is killed.
+TO_THE_SWAP: Final = ("created", "dual_writing", "backfilling", "page", "filled", "verified")
+
+
+def killed(scene: Scene, moment: str, when: str, *command: str) -> None:
+    """Run a command of reindex that is killed at this moment."""
+    program = Path(__file__).with_name("killed.py")
+    done = subprocess.run(
+        [sys.executable, program, moment, when, "reindex", *command],
+        env=scene.deployment.environment,
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, (moment, when, done.stderr.decode()[-2000:])
+
+
+@pytest.mark.parametrize("source", ["the live index", "a file", "an address"])
+def test_killed_at_every_transition(scene: Scene, tmp_path: Path, full: bool, source: str) -> None:
+    if not full and source != "the live index":
+        pytest.skip("the long form: RECORDINGS_TEST_SIZE=full")
+    scene.deployment.serve()
+    scene.world.start_worker()
+    rest = scene.product.begin(1_000 if full else 60)
+    scene.settle()
+    with scene.searching(), scene.product.writing(rest):
+        with given(scene, source, tmp_path) as text:
+            killed(scene, "created", "before", "start", "--source", text)
+            killed(scene, "created", "after", "start", "--source", text)
+            for moment in TO_THE_SWAP[1:]:
+                for when in ("before", "after"):
+                    killed(scene, moment, when, "resume")
+            killed(scene, "searches", "before", "resume")
+            killed(scene, "searches", "after", "resume")
+            killed(scene, "swapped", "before", "resume")
+            killed(scene, "swapped", "after", "resume")
+        killed(scene, "searches", "before", "rollback")
+        killed(scene, "searches", "after", "rollback")
+        killed(scene, "verified", "before", "rollback")
+        assert scene.reindex("rollback").returncode == 0
+        resumed = scene.reindex("resume")
+        assert resumed.returncode == 0, resumed.stderr
+    status = scene.status()
+    assert (status["state"], status["reads"]) == ("swapped", status["new"])
+    scene.assert_written([status["old"], status["new"]])
+    with scene.searching(), scene.product.writing([]):
+        killed(scene, "retired", "before", "retire")
+        killed(scene, "retired", "after", "retire")
+        assert scene.reindex("retire").returncode == 0
+        killed(scene, "created", "after", "start")
+        killed(scene, "aborted", "before", "abort")
+        killed(scene, "aborted", "after", "abort")
+        assert scene.reindex("abort").returncode == 0
+    scene.assert_written([status["new"]])
+    assert scene.status()["state"] == "aborted"
 
 
 def miss_a_page(number: int, page: Page) -> Page:
