@@ -99,7 +99,7 @@ def begin_backfilling(work: Work) -> None:
 
 def fill_and_verify(work: Work) -> None:
     if not work.reindex.filled:
-        _fill(work)
+        fill(work)
     indices.finish(work.client, work.reindex.new)
     work.say("comparing")
     report = verify(
@@ -134,7 +134,8 @@ STEPS: Final[Mapping[Phase, Callable[[Work], None]]] = {
 }
 
 
-def _fill(work: Work) -> None:
+def fill(work: Work) -> None:
+    """Read the source to its end, and carry over what only the live index knows."""
     Backfill(work.session, work.filler, work.show, work.lanes).run(work.source)
     if work.source.as_of is not None:  # it is not the live index itself
         Carrier(work.client, work.reindex.old, work.filler).run()
