@@ -30,7 +30,7 @@ Show = Callable[[Reindex], None]
 class _Part:
     """One part of the source while it is read."""
 
-    name: str
+    name: str | None  # None: no position is kept
     pages: Iterator[Page]
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _taken: int = 0
@@ -77,16 +77,23 @@ class Backfill:
             beginning = source.beginning()
             self.session.change(lambda reindex: replace(reindex, positions=beginning))
         parts = source.parts(self.session.reindex.positions)
-        self._parts = [_Part(name, pages) for name, pages in parts.items()]
-        try:
-            with ThreadPoolExecutor(self.lanes) as pool:
-                wait([pool.submit(self._lane, number) for number in range(self.lanes)])
-        finally:
-            self.session.stopping.set()  # Ctrl-C, for example
+        self._read([_Part(name, pages) for name, pages in parts.items()])
+        self._save()
+        self._read([_Part(None, source.rest(self.session.reindex.positions))])
+        self._save()
+
+    def _read(self, parts: Sequence[_Part]) -> None:
+        self._parts = parts
+        with ThreadPoolExecutor(self.lanes) as pool:
+            lanes = [pool.submit(self._lane, number) for number in range(self.lanes)]
+            try:
+                wait(lanes)
+            finally:
+                self.session.stopping.set()  # Ctrl-C, for example
         if self._failure:
             raise self._failure
         self.session.stopping.clear()
-        self._save()
+        self.session.check()
 
     def _lane(self, number: int) -> None:
         own = number % max(1, len(self._parts))
@@ -118,7 +125,7 @@ class Backfill:
     def _save(self) -> None:
         """Keep how far it got; what comes later begins to count from there."""
         with self._lock:
-            moved = {part.name: part.position for part in self._parts if part.moved}
+            moved = {part.name: part.position for part in self._parts if part.name and part.moved}
             self.session.change(
                 lambda reindex: replace(
                     self._counted(reindex), positions={**reindex.positions, **moved}

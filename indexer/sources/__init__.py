@@ -60,3 +60,7 @@ class Source(Protocol):
     def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Iterator[Page]]:
         """The parts by name, each from its position on. Raises SourceError; BackendError."""
         ...
+
+    def rest(self, positions: Mapping[str, Any]) -> Iterator[Page]:
+        """What is to be read when all parts are; always whole. Raises BackendError."""
+        ...

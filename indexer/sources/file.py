@@ -44,6 +44,9 @@ class EventFile:
     def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Iterator[Page]]:
         return {"lines": self._pages(positions["lines"])}
 
+    def rest(self, positions: Mapping[str, Any]) -> Iterator[Page]:  # noqa: ARG002 (the protocol)
+        return iter(())
+
     def events(self) -> Iterator[tuple[Sequence[tuple[str, object]], int]]:
         """Some events, each with its place in the file, and how much of the file they are.
 

@@ -49,6 +49,9 @@ class HttpPages:
     def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Iterator[Page]]:
         return {"pages": self._pages(positions["pages"])}
 
+    def rest(self, positions: Mapping[str, Any]) -> Iterator[Page]:  # noqa: ARG002 (the protocol)
+        return iter(())
+
     def events(self) -> Iterator[tuple[Sequence[tuple[str, object]], int]]:
         """Some events, each with its place in the source, and how many they are.
 

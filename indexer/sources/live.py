@@ -1,9 +1,14 @@
-"""The live index as a source: a point in time, in slices that are read beside each other.
+"""The live index as a source: a point in time, in slices that are read beside each other, and then
+what changed meanwhile.
+
+    sequence numbers  0 ...... | ...... L |  L+1 ......
+                      slice 0    slice 1     rest, when all slices are read
 
 A slice is a range of sequence numbers, which is an order that outlives the point in time: reading
-can go on after a kill, in a new point in time, where it stopped. What was changed meanwhile has a
-higher number than any slice and is not read again; it need not be, since workers write both indices
-by then.
+can go on after a kill, in a new point in time, where it stopped. A document that is written
+meanwhile leaves its slice for a number above L, perhaps before it was read; and what the worker
+wrote to the new index is the event alone, not all that was known before. So the rest is read last,
+after a refresh: each document was either found in its slice, or has a number above L by then.
 """
 
 import time
@@ -55,7 +60,8 @@ class Snapshot:
         while True:
             patience = Patience(time.monotonic() + PATIENCE_SECONDS, self.stopping)
             hits = patience.insist(partial(self._page, first, last))
-            yield hits
+            if hits:
+                yield hits
             if len(hits) < self.size:
                 return
             first = number_of(hits[-1])
@@ -128,13 +134,19 @@ class LiveIndex:
             if position["next"] <= position["last"]
         }
 
+    def rest(self, positions: Mapping[str, Any]) -> Iterator[Page]:
+        with failures_as_ours():
+            self.client.indices.refresh(index=self.index)
+        last = max(position["last"] for position in positions.values())
+        return self._pages({"next": last + 1}, page_size(self.client, self.index))
+
     def _pages(self, position: Mapping[str, int], size: int) -> Iterator[Page]:
+        last = position.get("last")
         snapshot = Snapshot(self.client, self.index, self.stopping, size=size)
         try:
-            for hits in snapshot.pages(position["next"], position["last"]):
-                after = {**position, "next": number_of(hits[-1]) if hits else position["last"] + 1}
-                yield Page(partial(found_in_hits, hits), after, len(hits))
-            yield Page(list, {**position, "next": position["last"] + 1}, 0)
+            for hits in snapshot.pages(position["next"], last):
+                after = number_of(hits[-1]) if len(hits) == size or last is None else last + 1
+                yield Page(partial(found_in_hits, hits), {**position, "next": after}, len(hits))
         finally:
             snapshot.close()
 
