@@ -112,16 +112,21 @@ class Check:
                 self.repair([raw for raw, _, verdict in wrong if verdict != "hidden"])
 
     def _verdicts(self, events: Sequence[Event], as_of: int | None = None) -> list[str | None]:
-        """Of each event; what the index got after `as_of` is not judged."""
+        """Of each event; what the index deleted after `as_of` is not held against it."""
         states: dict[tuple[str, str], State] = {}
+        later: set[tuple[str, str]] = set()
+        addresses = [address_of(event, self.names) for event in events]
         for alias in (self.names.recordings, self.names.groups):
-            addresses = [address_of(event, self.names) for event in events]
             ids = list(dict.fromkeys(own for index, own in addresses if index == alias))
             for hit in get_many(self.client, alias, ids):
                 if hit:
-                    later = _is_later(hit["_source"], as_of)
-                    states[alias, hit["_id"]] = _LATER if later else _state_of(hit)
-        return [_verdict(event, states.get(address_of(event, self.names))) for event in events]
+                    states[alias, hit["_id"]] = _state_of(hit)
+                if hit and _is_later(hit["_source"], as_of):
+                    later.add((alias, hit["_id"]))
+        return [
+            _verdict(event, states.get(address), may_be_deleted=address in later)
+            for event, address in zip(events, addresses, strict=True)
+        ]
 
     def _look_for_orphans(self, disk: sqlite3.Connection, as_of: int) -> None:
         stream = Snapshot(self.client, self.names.recordings, Signal(), FIELDS)
@@ -153,14 +158,8 @@ class Check:
         self.report(kind, thing)
 
 
-# Stands for what changed after the source was made.
-_LATER: Final = GroupState("", "")
-
-
-def _verdict(event: Event, known: State | None) -> str | None:
+def _verdict(event: Event, known: State | None, *, may_be_deleted: bool) -> str | None:
     """What is wrong with what the index knows of this event; None: nothing."""
-    if known is _LATER:
-        return None
     before = known or reducer.nothing_of(event)
     revision = _revision(event, before)
     if reducer.apply(before, [event]) != before:
@@ -168,7 +167,7 @@ def _verdict(event: Event, known: State | None) -> str | None:
     if not isinstance(event, RecordingSaved | NoteSaved | GroupSaved):
         return None
     if revision is None or revision.content is None:
-        return "hidden"
+        return None if may_be_deleted else "hidden"
     only = _revision(event, reducer.apply(reducer.nothing_of(event), [event]))
     return "stale" if only and only.version == revision.version and only != revision else None
 
