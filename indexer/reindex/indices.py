@@ -39,7 +39,9 @@ def finish(client: Elasticsearch, index: str) -> None:
     """Give the filled index the settings of every day. Raises BackendError."""
     usual = schema.index_settings()
     with failures_as_ours():
-        client.indices.put_settings(index=index, settings={name: usual.get(name) for name in FAST})
+        client.indices.put_settings(
+            index=index, settings={name: usual[name] for name in FAST if name in usual}
+        )
         client.cluster.health(
             index=index,
             wait_for_no_initializing_shards=True,
