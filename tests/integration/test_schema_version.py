@@ -73,9 +73,11 @@ def test_a_field_less_is_refused(
         admin.create_missing(elasticsearch, old)
 
 
-@pytest.mark.usefixtures("next_version")
 def test_another_analysis_is_refused(
-    elasticsearch: Elasticsearch, old: IndexNames, monkeypatch: pytest.MonkeyPatch
+    elasticsearch: Elasticsearch,
+    old: IndexNames,
+    next_version: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(schema, "APOSTROPHES", "x")
     with pytest.raises(SchemaVersionError, match="reindex start"):
