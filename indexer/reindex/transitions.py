@@ -8,7 +8,9 @@ first, when that is what has to come first. So after a kill at any line the same
 - fill_and_verify: resumes at the kept positions. A new index that is not right stays unread; then
   the positions are forgotten, so that the source is read anew by `resume`.
 - swap: one atomic change of aliases. Only what was verified in this very run is swapped in; a
-  process that takes over verifies again.
+  process that takes over verifies again. A process that was asleep for long, right before that
+  change, and is late with it can do no harm: the index that it verified is written until it is
+  deleted, and then the change fails as a whole.
 """
 
 from collections.abc import Callable, Mapping
