@@ -41,6 +41,8 @@ from services.indices import IndexNames
 
 AGAIN_SECONDS: Final = 3.0
 AT_ONCE: Final = 500
+# Of trouble of Elasticsearch: the next run of a CronJob is soon.
+PATIENCE_SECONDS: Final = 10.0
 
 Numbered = Sequence[tuple[str, object]]
 Report = Callable[[str, str], None]
@@ -129,7 +131,9 @@ class Check:
         ]
 
     def _look_for_orphans(self, disk: sqlite3.Connection, as_of: int) -> None:
-        stream = Snapshot(self.client, self.names.recordings, Signal(), FIELDS)
+        stream = Snapshot(
+            self.client, self.names.recordings, Signal(), FIELDS, patience=PATIENCE_SECONDS
+        )
         try:
             for hits in stream.pages():
                 for hit in hits:

@@ -42,7 +42,7 @@ class Snapshot:
 
     `fields` are those of the documents that are read, None: all. `size` documents are read at once;
     more than the index has shards, because the last number of a page begins the next one, and each
-    shard can have a document of that number.
+    shard can have a document of that number. `patience` (seconds): how long trouble is waited out.
     """
 
     client: Elasticsearch
@@ -50,6 +50,7 @@ class Snapshot:
     stopping: Stopping
     fields: Sequence[str] | None = None
     size: int = MOST_DOCUMENTS
+    patience: float = PATIENCE_SECONDS
     _id: str | None = field(default=None, init=False)
 
     def pages(self, first: int = 0, last: int | None = None) -> Iterator[list[Hit]]:
@@ -58,7 +59,7 @@ class Snapshot:
         Raises BackendError.
         """
         while True:
-            patience = Patience(time.monotonic() + PATIENCE_SECONDS, self.stopping)
+            patience = Patience(time.monotonic() + self.patience, self.stopping)
             hits = patience.insist(partial(self._page, first, last))
             if hits:
                 yield hits
