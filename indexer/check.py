@@ -153,7 +153,7 @@ class Check:
         if not _is_held(disk, _key(identity)):
             self._count("orphaned", f"recording {name}")
             return
-        for note in source["notes"]:
+        for note in source.get("notes", ()):
             if "authorId" in note and not _is_held(disk, _key(identity, note["id"])):
                 self._count("orphaned", f"note {name}/{note['id']}")
 
