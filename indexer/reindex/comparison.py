@@ -25,7 +25,7 @@ from services import instants
 
 MOST_SUSPECTS: Final = 1_000
 SAMPLES: Final = 200
-AGAIN_SECONDS: Final = 5.0
+AGAIN_SECONDS: Final = 3.0
 PAUSE_SECONDS: Final = 0.5
 
 
