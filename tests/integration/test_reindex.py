@@ -97,6 +97,7 @@ def test_a_document_that_is_written_before_its_slice_is_read_comes_over_whole(
     beginning = work.source.beginning()
     work.session.change(lambda reindex: replace(reindex, positions=beginning))
     place.sink.apply([note("r-7")])
+    place.client.indices.refresh(index=work.reindex.old)
     transitions.fill(work)
     for index in (work.reindex.old, work.reindex.new):
         document = place.document(index, "r-7")
