@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help setup demo demo-down test test-faults bench bench-quick lint lock
+.PHONY: help setup demo demo-down test test-differential test-faults test-api bench bench-quick lint lock
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-17s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed ## Make .venv with everything in it
 
@@ -33,8 +33,15 @@ demo-down: setup ## Stop everything that make demo started
 test: lint ## All tests, on a real Elasticsearch and a real Redis
 	$(BIN)/python -m pytest
 
+test-differential: setup ## 2,500 random requests over 6,000 recordings against plain Python
+	RECORDINGS_TEST_SIZE=full $(BIN)/python -m pytest tests/integration/test_differential.py -rP
+
 test-faults: setup ## The long form of tests/faults: 20,000 events, a dozen killed workers
 	RECORDINGS_TEST_SIZE=full $(BIN)/python -m pytest tests/faults -rP
+
+test-api: setup ## The long form of fuzzing, of schemathesis and of the most expensive queries
+	RECORDINGS_TEST_SIZE=full $(BIN)/python -m pytest -rP tests/unit/test_query_fuzz.py \
+	  tests/e2e/test_schema.py tests/e2e/test_hostile_queries.py
 
 bench: setup ## All benchmarks in full; the results go to .bench/
 	@$(BIN)/python tests/bench/run.py

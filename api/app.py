@@ -1,14 +1,20 @@
 """The API's map: what is wired to what, the middlewares and the routes."""
 
+import secrets
 from collections.abc import AsyncIterator
 
+import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from api import metrics
-from api.auth import Authenticator, keys_from
+from api.auth import Authenticator
+from api.cursors import Cursors
+from api.docs import Docs
 from api.handlers import Handlers
+from api.keys import keys_from
 from api.problems import answer_every_request, answer_what_is_no_request
+from api.protection import Gate, refuse_bodies
 from api.search import RecordingSearch
 from services.es_client import connect_async
 from services.indices import IndexNames
@@ -21,17 +27,23 @@ from services.settings import (
     load,
 )
 
+log = structlog.get_logger("api")
+
 
 def create_app(api: ApiSettings) -> web.Application:
     """The application; the other settings are read here too. Raises SettingsError."""
     auth = load(AuthSettings)
-    client = connect_async(load(ElasticsearchSettings))
+    client = connect_async(load(ElasticsearchSettings), connections=api.max_searches)
+    names = IndexNames(load(IndexSettings).prefix)
     handlers = Handlers(
         authenticator=Authenticator(keys_from(auth), auth.issuer, auth.audience),
-        search=RecordingSearch(client, IndexNames(load(IndexSettings).prefix), api.search_timeout),
+        search=RecordingSearch(client, names, api.search_timeout, Gate(api.max_searches)),
         phones=load(PhoneSettings),
+        cursors=Cursors(_cursor_key(api), api.cursor_lifetime),
         max_quantity=api.max_quantity,
     )
+
+    docs = Docs.of(api)
 
     async def close_client(_: web.Application) -> AsyncIterator[None]:
         yield
@@ -39,15 +51,25 @@ def create_app(api: ApiSettings) -> web.Application:
 
     # The framework has no other place to say how such errors look.
     RequestHandler.handle_error = answer_what_is_no_request  # type: ignore[assignment,method-assign]
-    app = web.Application(middlewares=[metrics.measure, answer_every_request])
+    app = web.Application(middlewares=[metrics.measure, answer_every_request, refuse_bodies])
     app.cleanup_ctx.append(close_client)
     app.add_routes(
         [
             web.get(f"{api.base_path}/v1/recordings", handlers.list_recordings),
-            web.get(f"{api.base_path}/v1/recordings/{{id}}", handlers.one_recording),
+            web.get(f"{api.base_path}/v1/recordings/{{id:[^/]+}}", handlers.one_recording),
             web.get("/healthz", handlers.alive),
             web.get("/readyz", handlers.ready),
             web.get("/metrics", metrics.show),
+            web.get("/openapi.json", docs.show_document),
+            web.get("/docs", docs.show_page),
         ]
     )
     return app
+
+
+def _cursor_key(api: ApiSettings) -> bytes:
+    """The key of the settings, else a new one: then cursors are good for this process alone."""
+    if api.cursor_key:
+        return api.cursor_key.get_secret_value().encode()
+    log.warning("cursor_key_is_not_set", setting="RECORDINGS_API_CURSOR_KEY")
+    return secrets.token_bytes(32)

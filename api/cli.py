@@ -1,5 +1,6 @@
-"""`recordings-api`: the command that serves."""
+"""`recordings-api`: the commands that serve and that print the OpenAPI document."""
 
+import json
 import sys
 from typing import Final
 
@@ -7,7 +8,9 @@ import typer
 import uvloop
 from aiohttp import web
 
+from api import openapi
 from api.app import create_app
+from api.protection import SERVER_OPTIONS
 from services.errors import SettingsError
 from services.es_client import connect
 from services.indices import IndexNames
@@ -15,8 +18,6 @@ from services.observability import configure_logging
 from services.schema_version import SchemaVersionError, refuse_another_version
 from services.settings import ApiSettings, ElasticsearchSettings, IndexSettings, load
 
-# A thousand users in the query string, percent-encoded, fit into one request line.
-MAX_LINE_BYTES: Final = 65_536
 GRACE_SECONDS: Final = 2.0
 # Elasticsearch is asked once which version its index has.
 VERSION_SECONDS: Final = 5.0
@@ -44,10 +45,16 @@ def serve() -> None:
         loop=uvloop.new_event_loop(),
         access_log=None,
         print=lambda text: typer.echo(text, err=True),
-        handler_cancellation=True,
-        max_line_size=MAX_LINE_BYTES,
         shutdown_timeout=GRACE_SECONDS,
+        **SERVER_OPTIONS,
     )
+
+
+@app.command("openapi")
+def print_openapi() -> None:
+    """Print the OpenAPI document, as /openapi.json has it."""
+    document = openapi.document(load(ApiSettings))
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def main() -> None:

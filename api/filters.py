@@ -1,18 +1,21 @@
 """The parameters as filters of Elasticsearch: each function one parameter."""
 
-from api.parameters import ListParameters, Tags, Users
+from api.parameters import ListParameters
+from api.query.characters import is_one_word
 from api.query.compiler import Clause, any_of, compile_query
+from api.query.nodes import Prefix, atoms
+from api.values import Tags, Users
+from services.errors import CallerError
 from services.instants import Instant
 from services.schema import NOTES, SIDES
 
 
 def compile_filters(asked: ListParameters) -> list[Clause]:
-    """The clauses that must all hold. Who may see what is not here: see `api.search`."""
+    """The clauses that must all hold beside those of the words.
+
+    Who may see what is not here: see `api.search`.
+    """
     clauses: list[Clause] = []
-    if asked.words is not None:
-        clauses.append(compile_query(asked.words, SIDES))
-    if asked.noteswords is not None:
-        clauses.append(compile_query(asked.noteswords, (NOTES,)))
     if asked.sentiment:
         clauses.append({"terms": {"analysisResult.sentiment": list(asked.sentiment)}})
     if asked.tel:
@@ -23,7 +26,40 @@ def compile_filters(asked: ListParameters) -> list[Clause]:
         clauses.append(_owners(asked.users))
     if asked.tagids:
         clauses += _tags(asked.tagids)
+    if asked.direction:
+        clauses.append({"terms": {"direction": list(asked.direction)}})
+    if asked.language:
+        clauses.append({"terms": {"language": list(asked.language)}})
+    if asked.minduration is not None:
+        clauses.append({"range": {"duration": {"gte": asked.minduration}}})
+    if asked.maxduration is not None:
+        clauses.append({"range": {"duration": {"lte": asked.maxduration}}})
+    if asked.hasnotes is not None:
+        clauses.append({"term": {"hasNotes": asked.hasnotes}})
     return clauses
+
+
+def compile_words(asked: ListParameters) -> list[Clause]:
+    """The clauses of `words` and `noteswords`, which must hold too."""
+    clauses: list[Clause] = []
+    if asked.words is not None:
+        clauses.append(compile_query(asked.words, SIDES))
+    if asked.noteswords is not None:
+        clauses.append(compile_query(asked.noteswords, (NOTES,)))
+    return clauses
+
+
+def refuse_wide_prefixes(asked: ListParameters) -> None:
+    """Blame a prefix of several words, which alone can stand for more than one search may have.
+
+    Raises CallerError for the first; returns when there is none.
+    """
+    for name, node in (("words", asked.words), ("noteswords", asked.noteswords)):
+        for atom in atoms(node) if node else ():
+            if isinstance(atom, Prefix) and not is_one_word(atom.text):
+                message = "expected more letters before *, found the beginning of too many words"
+                detail = f"{name}: {message} (at character {atom.position})"
+                raise CallerError("invalid_query", detail, parameter=name, position=atom.position)
 
 
 def _number(keys: dict[str, str]) -> Clause:

@@ -1,19 +1,28 @@
 """The endpoint: authenticate, validate, compile, one search, present."""
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from aiohttp import web
 
-from api import parameters
+from api import query_string
 from api.auth import Authenticator
-from api.filters import compile_filters
-from api.parameters import Limits, ListParameters
+from api.cursors import Cursors, SortValues, walk_of
+from api.facets import aggregations
+from api.filters import compile_filters, compile_words, refuse_wide_prefixes
+from api.highlights import highlight_request, text_fields
+from api.orders import order_of
+from api.parameters import ListParameters
 from api.presenter import present, present_page
-from api.search import RecordingSearch
+from api.search import Page, RecordingSearch, Search
+from api.values import Limits
 from services.acl import Principal, may_ask_for
 from services.errors import CallerError
+from services.es_client import TooManyClausesError
 from services.settings import PhoneSettings
 
 
@@ -24,25 +33,35 @@ class Handlers:
     authenticator: Authenticator
     search: RecordingSearch
     phones: PhoneSettings
+    cursors: Cursors
     max_quantity: int
 
     async def list_recordings(self, request: web.Request) -> web.Response:
         """`GET /v1/recordings`."""
         principal = await self._principal(request)
         limits = Limits(self.max_quantity, self.phones.region_of(principal.tenant_id))
-        asked = parameters.read(_query_string(request), limits)
+        asked = query_string.read(_query_string(request), limits)
         await self._refuse_others(principal, asked)
-        page = await self.search.page(
-            principal, compile_filters(asked), start=asked.from_, size=asked.quantity
-        )
-        return _json(present_page(page))
+        walk = walk_of(principal, asked)
+        after = None if asked.cursor is None else self.cursors.read(asked.cursor, walk)
+        try:
+            page = await self.search.page(principal, _search_for(asked, after))
+        except TooManyClausesError:
+            refuse_wide_prefixes(asked)
+            raise
+        next_cursor = self._next_cursor(asked, page, walk)
+        if asked.highlight:
+            # A thousand long calls are half a second's work: others are answered meanwhile.
+            return _json(await asyncio.to_thread(present_page, page, asked, next_cursor))
+        return _json(present_page(page, asked, next_cursor))
 
     async def one_recording(self, request: web.Request) -> web.Response:
         """`GET /v1/recordings/{id}`: the same answer for what is not there and what is hidden."""
         principal = await self._principal(request)
-        source = await self.search.one(principal, request.match_info["id"])
+        query_string.refuse_all(_query_string(request))
+        source = await self.search.one(principal, _id_in_path(request))
         if source is None:
-            raise CallerError("not_found", "there is no such recording in your sight")
+            raise _no_such_recording()
         return _json(present(source))
 
     async def alive(self, _: web.Request) -> web.Response:
@@ -66,11 +85,45 @@ class Handlers:
             detail = "users names somebody whom you may not see"
             raise CallerError("forbidden", detail, parameter="users")
 
+    def _next_cursor(self, asked: ListParameters, page: Page, walk: bytes) -> str | None:
+        """Where to go on; None on the last page, which is known by the one hit more."""
+        if asked.cursor is None or len(page.hits) <= asked.quantity:
+            return None
+        return self.cursors.write(page.hits[asked.quantity - 1].sort, walk)
+
+
+def _search_for(asked: ListParameters, after: SortValues | None) -> Search:
+    highlight = highlight_request(asked) if asked.highlight else {}
+    return Search(
+        # One more than a page of a walk shows tells whether there is a next one.
+        size=asked.quantity + (asked.cursor is not None),
+        start=asked.from_,
+        filters=compile_filters(asked),
+        words=compile_words(asked),
+        order=order_of(asked),
+        after=after,
+        aggregations=aggregations(asked.facets or ()),
+        highlight=highlight,
+        extra_fields=text_fields(highlight),
+    )
+
+
+def _id_in_path(request: web.Request) -> str:
+    """The id as it was sent: the framework's own reading leaves bytes that are not UTF-8."""
+    try:
+        return unquote(request.rel_url.raw_path.rpartition("/")[2], errors="strict")
+    except UnicodeDecodeError:
+        raise _no_such_recording() from None
+
+
+def _no_such_recording() -> CallerError:
+    return CallerError("not_found", "there is no such recording in your sight")
+
 
 def _query_string(request: web.Request) -> str:
     """As it was sent: the framework's own reading passes over bytes that are not UTF-8."""
     return request.raw_path.partition("?")[2]
 
 
-def _json(body: dict[str, Any]) -> web.Response:
+def _json(body: Mapping[str, Any]) -> web.Response:
     return web.Response(body=orjson.dumps(body), content_type="application/json")

@@ -1,146 +1,61 @@
-"""The parameters of `GET /v1/recordings`: from the query string to typed values.
+"""The parameters of `GET /v1/recordings`: what each is, and how they go together.
 
-Each parameter may stand once and must not be empty; an unknown one is an error. The first problem
-found is raised as CallerError with the parameter's name, and for a syntax error its position.
+The model is the one description of the parameters: it validates them, and the OpenAPI document is
+made from it. How they are read from a request, and how errors are told: `api.query_string`.
 """
 
-import re
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Self, cast
-from urllib.parse import parse_qsl
+from functools import partial
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, model_validator
-from pydantic import ValidationError as PydanticError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
-from api.query.nodes import Node, QuerySyntaxError
-from api.query.parser import parse as parse_query
-from services import instants, phones
-from services.errors import CallerError
+from api import values
+from api.query.nodes import Node
+from api.query.parser import MAX_CHARACTERS
+from api.values import GUID, MAX_ITEMS, MAX_USERS, Tags, Users, wrong
+from services import instants
 from services.instants import Instant
 from services.schema import MAX_WINDOW
 
-MAX_USERS: Final = 1000
-MAX_ITEMS: Final = 100
 DAY_MICROSECONDS: Final = instants.DAY * 1000
-_GUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+MAX_CURSOR: Final = 4096
 
 Sentiment = Literal["POSITIVE", "NEGATIVE", "NEUTRAL", "ERROR", "UNKNOWN"]
-SENTIMENTS: Final = ("POSITIVE", "NEGATIVE", "NEUTRAL", "ERROR", "UNKNOWN")
+Direction = Literal["IN", "OUT", "UNKNOWN"]
+Facet = Literal["sentiment", "tags", "direction", "users", "day"]
+Sort = Literal["date", "-date", "duration", "-duration", "score", "-score", "relevance"]
+NEWEST_FIRST: Final[Sort] = "-date"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What depends on the deployment and the caller: the largest page, the tenant's region."""
-
-    max_quantity: int
-    region: str | None
+def _comma_list(items: dict[str, Any], at_most: int = MAX_ITEMS) -> WithJsonSchema:
+    """A list in one value: in OpenAPI an array of style `form` that is not exploded."""
+    return WithJsonSchema({"type": "array", "items": items, "minItems": 1, "maxItems": at_most})
 
 
-@dataclass(frozen=True, slots=True)
-class Users:
-    """Owners to include or to exclude, as lower-case GUIDs."""
-
-    include: bool
-    ids: tuple[str, ...]
+def _names(kind: Any, *, any_case: bool) -> tuple[PlainValidator, WithJsonSchema]:
+    allowed = get_args(kind)
+    read = partial(values.names, allowed=allowed, any_case=any_case)
+    return PlainValidator(read), _comma_list({"type": "string", "enum": list(allowed)})
 
 
-@dataclass(frozen=True, slots=True)
-class Tags:
-    """Tags of which a recording has one, or all; lower-case GUIDs."""
-
-    all: bool
-    ids: tuple[str, ...]
+def _guids(prefixes: str, at_most: int) -> WithJsonSchema:
+    pattern = f"^({prefixes})?{GUID}(,{GUID}){{0,{at_most - 1}}}$"
+    return WithJsonSchema({"type": "string", "pattern": pattern})
 
 
-def _limits(info: ValidationInfo) -> Limits:
-    return cast(dict[str, Limits], info.context)["limits"]
-
-
-def _wrong(message: str, *, code: str = "invalid_parameter", **context: Any) -> PydanticCustomError:
-    # Braces in the message would be read as fields of the context.
-    return PydanticCustomError(code, "{message}", {"message": message, **context})
-
-
-def _whole_number(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", value):
-        raise _wrong("must be a whole number that is not negative")
-    return int(value)
-
-
-def _quantity(value: str, info: ValidationInfo) -> int:
-    number, highest = _whole_number(value), _limits(info).max_quantity
-    if not 1 <= number <= highest:
-        raise _wrong(f"must be between 1 and {highest}")
-    return number
-
-
-def _items(value: str, at_most: int) -> list[str]:
-    items = value.split(",")
-    if any(not item.strip() for item in items):
-        raise _wrong("has an empty item in its list")
-    if len(items) > at_most:
-        raise _wrong(f"has {len(items)} items, at most {at_most} are allowed")
-    return items
-
-
-def _guids(value: str, at_most: int) -> tuple[str, ...]:
-    guids = [item.lower() for item in _items(value, at_most)]
-    for place, guid in enumerate(guids, start=1):
-        if not _GUID.fullmatch(guid):
-            raise _wrong(f"item {place} of its list is not a GUID")
-    return tuple(dict.fromkeys(guids))
-
-
-def _sentiments(value: str) -> tuple[str, ...]:
-    names = [item.upper() for item in _items(value, MAX_ITEMS)]
-    if any(name not in SENTIMENTS for name in names):
-        raise _wrong(f"must be a comma list of {', '.join(SENTIMENTS)}")
-    return tuple(dict.fromkeys(names))
-
-
-def _users(value: str) -> Users:
-    mode, colon, rest = value.partition(":")
-    if colon and mode not in ("include", "exclude"):
-        raise _wrong("must be include:, exclude: or nothing before a comma list of GUIDs")
-    return Users(mode != "exclude", _guids(rest if colon else value, MAX_USERS))
-
-
-def _tags(value: str) -> Tags:
-    every = value.startswith("all:")
-    return Tags(every, _guids(value.removeprefix("all:"), MAX_ITEMS))
-
-
-def _numbers(value: str, info: ValidationInfo) -> tuple[dict[str, str], ...]:
-    numbers = []
-    for place, item in enumerate(_items(value, MAX_ITEMS), start=1):
-        try:
-            numbers.append(phones.asked_for(item, _limits(info).region))
-        except ValueError as error:
-            raise _wrong(f"item {place} of its list is {error}") from None
-    return tuple(numbers)
-
-
-def _instant(value: str) -> Instant:
-    try:
-        return instants.parse(value)
-    except ValueError as error:
-        raise _wrong(f"is {error}; for example 2021-04-25 or 2021-04-25T10:24:40Z") from None
-
-
-def _query(value: str, *, sides: bool) -> Node:
-    try:
-        return parse_query(value, sides=sides)
-    except QuerySyntaxError as error:
-        raise _wrong(error.message, code="invalid_query", position=error.position) from None
-
-
-def _words(value: str) -> Node:
-    return _query(value, sides=True)
-
-
-def _notes_words(value: str) -> Node:
-    return _query(value, sides=False)
+_QUERY_TEXT: Final = WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS})
+_WHOLE: Final = {"type": "integer", "minimum": 0}
+_BOOLEAN: Final = (PlainValidator(values.boolean), WithJsonSchema({"type": "boolean"}))
+_SECONDS: Final = (
+    PlainValidator(values.seconds),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1e15}),
+)
+_INSTANT: Final = (
+    PlainValidator(values.instant),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "format": kind} for kind in ("date", "date-time")]}
+    ),
+)
 
 
 class ListParameters(BaseModel):
@@ -148,16 +63,157 @@ class ListParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    quantity: Annotated[int, PlainValidator(_quantity)]
-    from_: Annotated[int, PlainValidator(_whole_number), Field(alias="from")]
-    words: Annotated[Node | None, PlainValidator(_words)] = None
-    noteswords: Annotated[Node | None, PlainValidator(_notes_words)] = None
-    sentiment: Annotated[tuple[str, ...] | None, PlainValidator(_sentiments)] = None
-    tel: Annotated[tuple[dict[str, str], ...] | None, PlainValidator(_numbers)] = None
-    startdate: Annotated[Instant | None, PlainValidator(_instant)] = None
-    enddate: Annotated[Instant | None, PlainValidator(_instant)] = None
-    users: Annotated[Users | None, PlainValidator(_users)] = None
-    tagids: Annotated[Tags | None, PlainValidator(_tags)] = None
+    quantity: Annotated[
+        int,
+        PlainValidator(values.quantity),
+        WithJsonSchema(_WHOLE | {"minimum": 1}),
+        Field(description="Number of recordings to retrieve.", examples=[10]),
+    ]
+    from_: Annotated[
+        int,
+        PlainValidator(values.whole_number),
+        WithJsonSchema(_WHOLE | {"maximum": MAX_WINDOW - 1}),
+        Field(
+            alias="from",
+            description="Zero-based index of the first recording. With `quantity` it may reach "
+            f"{MAX_WINDOW}; to go on, or to walk over everything, use `cursor`.",
+            examples=[0],
+        ),
+    ]
+    words: Annotated[
+        Node | None,
+        PlainValidator(values.words),
+        _QUERY_TEXT,
+        Field(
+            description="Full-text query over the transcript: words (any inflection of the "
+            'recording\'s language), `prefix*`, `"exact phrase"`, `"phrase with gaps"~3`, `AND` '
+            "(or a blank), `OR`, `NOT`, parentheses, `agent:` and `customer:` before a word or a "
+            "phrase.",
+            examples=['refund* AND NOT agent:"credit card"'],
+        ),
+    ] = None
+    noteswords: Annotated[
+        Node | None,
+        PlainValidator(values.notes_words),
+        _QUERY_TEXT,
+        Field(
+            description="The same query language over the notes, without sides.",
+            examples=["callback OR complaint"],
+        ),
+    ] = None
+    sentiment: Annotated[
+        tuple[str, ...] | None,
+        *_names(Sentiment, any_case=True),
+        Field(
+            description="Any of these sentiments; upper or lower case.",
+            examples=[["POSITIVE", "NEUTRAL"]],
+        ),
+    ] = None
+    tel: Annotated[
+        tuple[dict[str, str], ...] | None,
+        PlainValidator(values.telephones),
+        _comma_list({"type": "string", "pattern": r"^[+(\[]*[0-9][0-9 ()\[\]./-]*$"}),
+        Field(
+            description="Any of these telephone numbers, of either party, written in any usual "
+            "way. A number valid with its country code is compared as a whole, any other of four "
+            "or more digits by the end, a shorter one as an extension.",
+            examples=[["+390212345678"]],
+        ),
+    ] = None
+    startdate: Annotated[
+        Instant | None,
+        *_INSTANT,
+        Field(
+            description="The earliest date, inclusive; ISO 8601, UTC where no zone is given. "
+            "Required with `enddate`.",
+            examples=["2021-04-25", "2021-04-25T10:24:40Z"],
+        ),
+    ] = None
+    enddate: Annotated[
+        Instant | None,
+        *_INSTANT,
+        Field(
+            description="The end of the dates, exclusive; a date without a time covers its whole "
+            "day. Must be after `startdate`.",
+            examples=["2021-04-25", "2021-04-26T00:00:00Z"],
+        ),
+    ] = None
+    users: Annotated[
+        Users | None,
+        PlainValidator(values.users),
+        _guids("include:|exclude:", MAX_USERS),
+        Field(
+            description="Owners of the recordings, `include:` (or nothing) or `exclude:` before a "
+            f"comma list of at most {MAX_USERS} GUIDs.",
+            examples=["include:d42acd23-bd1f-4cc4-9ebc-f521143693ae"],
+        ),
+    ] = None
+    tagids: Annotated[
+        Tags | None,
+        PlainValidator(values.tags),
+        _guids("all:", MAX_ITEMS),
+        Field(
+            description="Comma list of tag GUIDs; recordings with any of them, or with every one "
+            "of them after `all:`.",
+            examples=["487bd96c-5045-4882-9cbc-40be26493db3"],
+        ),
+    ] = None
+    direction: Annotated[
+        tuple[str, ...] | None,
+        *_names(Direction, any_case=True),
+        Field(description="Any of these directions; upper or lower case.", examples=[["IN"]]),
+    ] = None
+    language: Annotated[
+        tuple[str, ...] | None,
+        PlainValidator(values.languages),
+        _comma_list({"type": "string", "pattern": "^[A-Za-z]{2}$"}),
+        Field(description="Any of these languages (ISO 639-1).", examples=[["en", "it"]]),
+    ] = None
+    minduration: Annotated[
+        float | None,
+        *_SECONDS,
+        Field(description="The shortest duration in seconds, inclusive.", examples=[30]),
+    ] = None
+    maxduration: Annotated[
+        float | None,
+        *_SECONDS,
+        Field(description="The longest duration in seconds, inclusive.", examples=[600]),
+    ] = None
+    hasnotes: Annotated[
+        bool | None,
+        *_BOOLEAN,
+        Field(description="Only recordings with notes, or only those without.", examples=[True]),
+    ] = None
+    sort: Annotated[
+        Sort,
+        Field(
+            description="The order; `-` is descending. Ties are broken by the recording's id in "
+            "the same direction, what has no value comes last. `relevance` is the best match first "
+            "(without a query: newest first).",
+            examples=["-date"],
+        ),
+    ] = NEWEST_FIRST
+    highlight: Annotated[
+        bool,
+        *_BOOLEAN,
+        Field(description="Add `matches` to each recording: where the words were found."),
+    ] = False
+    facets: Annotated[
+        tuple[Facet, ...] | None,
+        *_names(Facet, any_case=False),
+        Field(
+            description="Add counts by these properties over all recordings that are found.",
+            examples=[["sentiment", "day"]],
+        ),
+    ] = None
+    cursor: Annotated[
+        str | None,
+        Field(
+            max_length=MAX_CURSOR,
+            description="Empty to start a walk over everything, then the `nextCursor` of the "
+            "answer before; the other parameters stay the same and `from` is 0.",
+        ),
+    ] = None
 
     @property
     def end(self) -> Instant | None:
@@ -171,58 +227,26 @@ class ListParameters(BaseModel):
         if self.end is None:
             return self
         if self.startdate is None:
-            raise _wrong("is required when enddate is given", parameter="startdate")
+            raise wrong("is required when enddate is given", parameter="startdate")
         if self.end.microseconds <= self.startdate.microseconds:
-            raise _wrong("must be after startdate", parameter="enddate")
+            raise wrong("must be after startdate", parameter="enddate")
+        return self
+
+    @model_validator(mode="after")
+    def _durations_in_order(self) -> Self:
+        lowest, highest = self.minduration, self.maxduration
+        if lowest is not None and highest is not None and lowest > highest:
+            raise wrong("must not be above maxduration", parameter="minduration")
         return self
 
     @model_validator(mode="after")
     def _inside_the_window(self) -> Self:
+        if self.cursor is not None and self.from_ > 0:
+            raise wrong("must be 0 when cursor is given", parameter="from")
         if self.from_ + self.quantity > MAX_WINDOW:
-            raise _wrong(
+            raise wrong(
                 f"and quantity together may reach {MAX_WINDOW}; to go on, walk with cursor",
                 code="window_exceeded",
                 parameter="from",
             )
         return self
-
-
-def read(query_string: str, limits: Limits) -> ListParameters:
-    """The parameters in this raw query string. Raises CallerError."""
-    values = _single_values(query_string)
-    try:
-        return ListParameters.model_validate(values, context={"limits": limits})
-    except PydanticError as error:
-        raise _as_caller_error(error.errors(include_url=False, include_input=False)[0]) from None
-
-
-def _single_values(query_string: str) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict")
-    except ValueError:
-        raise CallerError("invalid_parameter", "the query string is not UTF-8") from None
-    values: dict[str, str] = {}
-    for name, value in pairs:
-        if name in values:
-            raise CallerError("repeated_parameter", f"{name} may be given once", parameter=name)
-        if not value.strip():
-            raise CallerError("invalid_parameter", f"{name} must not be empty", parameter=name)
-        values[name] = value
-    return values
-
-
-def _as_caller_error(first: ErrorDetails) -> CallerError:
-    context = first.get("ctx", {})
-    name = str(context.get("parameter") or first["loc"][0])
-    match first["type"]:
-        case "missing":
-            return CallerError("missing_parameter", f"{name} is required", parameter=name)
-        case "extra_forbidden":
-            return CallerError("unknown_parameter", f"{name} is not a parameter", parameter=name)
-        case "invalid_query":
-            detail = f"{name}: {first['msg']} (at character {context['position']})"
-            return CallerError(
-                "invalid_query", detail, parameter=name, position=context["position"]
-            )
-        case code:
-            return CallerError(code, f"{name} {first['msg']}", parameter=name)

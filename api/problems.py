@@ -8,7 +8,7 @@ wrong into a problem. What is not the caller's fault is logged by its kind, and 
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import structlog
@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
+from api.models import Problem
 from services.errors import BackendError, CallerError
 from services.observability import place_of
 
@@ -34,6 +35,8 @@ _TITLES: Final = {
     503: "Search is not available",
 }
 
+_DETAILS: Final = {404: "there is nothing at this path", 405: "this path is only read, with GET"}
+
 log = structlog.get_logger("api")
 
 
@@ -44,18 +47,22 @@ def problem(
     detail: str,
     *,
     headers: Mapping[str, str] | None = None,
-    **members: Any,
+    parameter: str | None = None,
+    position: int | None = None,
 ) -> web.Response:
-    """A problem's response; members that are None are left out."""
-    body = {
+    """A problem's response; what is None is left out."""
+    body: Problem = {
         "type": f"urn:recordings:problem:{code}",
         "title": _TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
         "code": code,
-        **{name: value for name, value in members.items() if value is not None},
         "requestId": request[REQUEST_ID],
     }
+    if parameter is not None:
+        body["parameter"] = parameter
+    if position is not None:
+        body["position"] = position
     return web.Response(
         body=orjson.dumps(body),
         status=status,
@@ -131,7 +138,8 @@ def _of_the_framework(request: web.Request, error: web.HTTPException) -> web.Res
     """Unknown paths and methods, bodies that are too large."""
     code = re.sub(r"\W+", "_", error.reason.lower())
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-    return problem(request, error.status, code, error.reason, headers=headers)
+    detail = _DETAILS.get(error.status, error.reason)
+    return problem(request, error.status, code, detail, headers=headers)
 
 
 def _backends_fault(request: web.Request, error: BackendError) -> web.Response:

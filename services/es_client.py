@@ -20,12 +20,18 @@ from services.errors import BackendError
 from services.settings import ElasticsearchSettings
 
 TIMEOUT_SECONDS: Final = 30.0
+BAD_REQUEST: Final = 400
 TOO_LARGE: Final = 413
+_TOO_MANY_CLAUSES: Final = "too many clauses"  # there is no type of error for it
 RETRYABLE_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class TooLargeError(BackendError):
     """Elasticsearch takes no request of this size (413)."""
+
+
+class TooManyClausesError(BackendError):
+    """A query stands for more clauses than Elasticsearch takes in one search."""
 
 
 def _options(settings: ElasticsearchSettings) -> dict[str, Any]:
@@ -45,9 +51,9 @@ def connect(settings: ElasticsearchSettings, timeout: float = TIMEOUT_SECONDS) -
     return Elasticsearch(**_options(settings) | {"request_timeout": timeout})
 
 
-def connect_async(settings: ElasticsearchSettings) -> AsyncElasticsearch:
-    """A client for the API."""
-    return AsyncElasticsearch(**_options(settings))
+def connect_async(settings: ElasticsearchSettings, connections: int) -> AsyncElasticsearch:
+    """A client for the API, which sends so many requests at once; further ones wait."""
+    return AsyncElasticsearch(**_options(settings), connections_per_node=connections)
 
 
 @contextmanager
@@ -58,6 +64,8 @@ def failures_as_ours() -> Iterator[None]:
     except ApiError as error:
         if error.status_code == TOO_LARGE:
             raise TooLargeError("Elasticsearch answered 413", retryable=False) from error
+        if error.status_code == BAD_REQUEST and _TOO_MANY_CLAUSES in str(error.info):
+            raise TooManyClausesError("Elasticsearch: too many clauses", retryable=False) from error
         retryable = (
             error.status_code in RETRYABLE_STATUS or error.error == "index_not_found_exception"
         )

@@ -13,8 +13,13 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
 SHORTEST_SUFFIX = 4
+# What comes along when a number is copied: marks that are not seen, a link's scheme (RFC 3966).
+_NOISE = re.compile(
+    r"^\s*tel:|[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]", re.IGNORECASE
+)
+_SIGNS = str.maketrans({"\uff0b": "+", "\u2212": "-"})
 _EXTENSION = re.compile(
-    r"(?:;ext=|\b(?:ext|extn|x|int)\b\.?|#|(?<=\d)x)\s*(\d{1,7})\s*#?$", re.IGNORECASE
+    r"(?:;ext=|\b(?:ext|extn|x|int)\b\.?|#|(?<![a-z])x)\s*(\d{1,7})\s*#?$", re.IGNORECASE
 )
 _WRITTEN = re.compile(r"[+(\[]*\d[\d\s()\[\]./\u2010-\u2015-]*")
 
@@ -31,6 +36,7 @@ class PhoneKeys:
 @lru_cache(maxsize=16_384)
 def keys_of(number: str, region: str | None) -> PhoneKeys:
     """The keys of a stored number; `region` (ISO 3166) is where a national number belongs."""
+    number = _tidied(number)
     e164 = _e164(number, region)
     main, extension = _split_extension(number)
     digits = phonenumbers.normalize_digits_only(main)
@@ -46,17 +52,22 @@ def asked_for(text: str, region: str | None) -> dict[str, str]:
     A leading blank is a plus sign that was not escaped. Raises ValueError with a message for the
     caller.
     """
-    number = text.strip()
+    number = _tidied(text).strip()
     e164 = (_e164("+" + number, None) if text[:1].isspace() else None) or _e164(number, region)
     if e164:
         return {"e164": e164}
     main, extension = _split_extension(number)
     digits = phonenumbers.normalize_digits_only(main)
-    if not _WRITTEN.fullmatch(main) or not (digits or extension):
+    only_extension = extension and not main.strip()
+    if not only_extension and not _WRITTEN.fullmatch(main):
         raise ValueError("not a telephone number")
     if len(digits) >= SHORTEST_SUFFIX:
         return {"end": digits}
     return {"extension": digits or extension or ""}
+
+
+def _tidied(number: str) -> str:
+    return _NOISE.sub("", number).translate(_SIGNS)
 
 
 def _split_extension(number: str) -> tuple[str, str | None]:

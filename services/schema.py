@@ -11,13 +11,19 @@ Text is kept three ways, for the three kinds of atoms of the query language:
   of other languages.
 - `exact.<where>`: case folded only; Unicode word boundaries (UAX #29). For phrases.
 
+A text's score comes from its recording alone: how often the words are in it, and how long it is.
+How rare a word is elsewhere does not count, as it does in the usual BM25. It would let a score tell
+of recordings that the caller may not see (of other tenants too), and it would change with every
+write, so that a walk by relevance could skip or repeat what did not change.
+
 A turn or a note is one value of an array. The gap between values is wider than any `~n`, so that
 no phrase crosses it. `<where>` is a side of the transcript or `notes`.
 """
 
+import unicodedata
 from typing import Any, Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 SIDES: Final = ("agent", "customer", "other")
 NOTES: Final = "notes"
@@ -38,6 +44,12 @@ LANGUAGES: Final[dict[str, tuple[str, ...]]] = {
 }
 # What comes before the stemmers: the possessive 's, and ae, oe, ue, ss for their one letter.
 _BEFORE_STEMMING: Final = {"en": ["possessive_english"], "de": ["german_normalization"]}
+# English endings after an accent (fiancés, fiance), of which its stemmer knows the plain letters
+# only; Portuguese plurals in -ões and -ães, which its stemmers know by the tilde, without it.
+_WITHOUT_ACCENTS: Final = {
+    "en": ["asciifolding, english"],
+    "pt": ["asciifolding, plural_of_ao, light_portuguese"],
+}
 # French and Italian articles and pronouns that an apostrophe ties to the next word.
 _FRENCH: Final = [
     "l",
@@ -65,8 +77,23 @@ _STORED_NUMBER: Final = {"type": "double", "index": False, "doc_values": False}
 _DATE: Final = {"type": "date", "format": "strict_date_optional_time||epoch_millis"}
 
 
+# BM25 without the rarity of words and with a fixed usual length (in words) instead of the average.
+_OF_THE_TEXT_ALONE: Final = {
+    "type": "scripted",
+    "script": {
+        "source": "double length = 0.25 + 0.75 * doc.length / 500.0;"
+        " return query.boost * doc.freq / (doc.freq + 1.2 * length);"
+    },
+}
+
+
 def _text(analyzer: str) -> dict[str, Any]:
-    return {"type": "text", "analyzer": analyzer, "position_increment_gap": POSITION_GAP}
+    return {
+        "type": "text",
+        "analyzer": analyzer,
+        "position_increment_gap": POSITION_GAP,
+        "similarity": "of_the_text_alone",
+    }
 
 
 def _spoken(where: str) -> dict[str, Any]:
@@ -160,15 +187,24 @@ def index_settings() -> dict[str, Any]:
         "refresh_interval": "1s",
         "max_result_window": MAX_WINDOW,
         "analysis": _analysis(),
+        "similarity": {"of_the_text_alone": _OF_THE_TEXT_ALONE},
     }
 
 
 def _analyzer(*filters: str) -> dict[str, Any]:
+    """For words in any accents."""
+    return _exact_analyzer() | {
+        "char_filter": ["plain"],
+        "filter": ["lowercase", *filters],
+    }
+
+
+def _exact_analyzer() -> dict[str, Any]:
     return {
         "type": "custom",
         "char_filter": ["apostrophes"],
         "tokenizer": "standard",
-        "filter": ["lowercase", *filters],
+        "filter": ["lowercase"],
     }
 
 
@@ -178,18 +214,26 @@ def _analysis() -> dict[str, Any]:
         name: {"type": "stemmer", "language": name} for name in sorted(stemmers)
     }
     filters["elided"] = {"type": "elision", "articles": _FRENCH + _ITALIAN}
-    analyzers = {"folded": _analyzer("elided", "asciifolding"), "exact": _analyzer()}
+    filters["plural_of_ao"] = {
+        "type": "pattern_replace",
+        "pattern": "[oa]es$",
+        "replacement": "ao",
+    }
+    analyzers = {"folded": _analyzer("elided", "asciifolding"), "exact": _exact_analyzer()}
     for language, names in LANGUAGES.items():
         stems = [f"{name}, asciifolding" for name in names]
         filters[f"{language}_stems"] = {
             "type": "multiplexer",
-            "filters": stems,
+            "filters": stems + _WITHOUT_ACCENTS.get(language, []),
             "preserve_original": False,
         }
         before = _BEFORE_STEMMING.get(language, [])
         analyzers[language] = _analyzer("elided", *before, f"{language}_stems")
     return {
-        "char_filter": {"apostrophes": {"type": "mapping", "mappings": _same_apostrophes()}},
+        "char_filter": {
+            "apostrophes": {"type": "mapping", "mappings": _same_apostrophes()},
+            "plain": {"type": "mapping", "mappings": _same_apostrophes() + _without_marks()},
+        },
         "filter": filters,
         "normalizer": _GUIDS,
         "analyzer": analyzers,
@@ -198,6 +242,21 @@ def _analysis() -> dict[str, Any]:
 
 def _same_apostrophes() -> list[str]:
     return [f"\\u{ord(typographic):04x}=>'" for typographic in APOSTROPHES]
+
+
+def _without_marks() -> list[str]:
+    """Letters without their accents, where asciifolding, which is for Latin, leaves them.
+
+    Greek (whose sigma at the end is a sigma), the Russian yo, the points of Hebrew and Arabic.
+    """
+    plain = {0x3C2: "\u03c3"}
+    for code in (*range(0x370, 0x400), *range(0x1F00, 0x2000), 0x401, 0x451):
+        letter = unicodedata.normalize("NFD", chr(code))[0]
+        if letter != chr(code) and letter.isalpha():
+            plain[code] = letter
+    points = [c for c in range(0x5B0, 0x5C8) if unicodedata.category(chr(c)) == "Mn"]
+    plain |= dict.fromkeys([*points, *range(0x64B, 0x653), 0x670], "")
+    return [f"\\u{code:04x}=>{letter}" for code, letter in plain.items()]
 
 
 # Typographic apostrophes that count as the plain one, in texts and in queries.

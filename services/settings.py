@@ -144,7 +144,13 @@ class ReindexSettings(BaseSettings):
 
 
 class ApiSettings(BaseSettings):
-    """Where the API listens and what it allows; times in seconds."""
+    """Where the API listens and what it allows; times in seconds.
+
+    max_searches: at once, of one process; more wait a moment, then are answered with 503.
+    cursor_key: what cursors are signed with. Replicas must share it, else one does not take the
+    cursors of another. Without it each process makes a key of its own, and cursors end with it.
+    cursor_lifetime: how long after its page a cursor is taken.
+    """
 
     model_config = _config("RECORDINGS_API_")
 
@@ -153,6 +159,9 @@ class ApiSettings(BaseSettings):
     base_path: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""
     max_quantity: Annotated[int, Field(ge=1, le=10_000)] = 1000
     search_timeout: Annotated[float, Field(gt=0, le=300)] = 10.0
+    max_searches: Annotated[int, Field(ge=1, le=1000)] = 16
+    cursor_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+    cursor_lifetime: Annotated[float, Field(gt=0, le=604_800)] = 3600.0
 
 
 class AuthSettings(BaseSettings):

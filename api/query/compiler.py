@@ -1,21 +1,20 @@
 """The tree of a query as an Elasticsearch query. Knows the names of `services.schema` only.
 
-What a person wrote becomes the value of a `match`, an `intervals` or a `prefix`; it is never read
+What a person wrote becomes the value of a `multi_match` or of `intervals`; it is never read
 as a query language by Elasticsearch.
 """
 
-import re
 import unicodedata
 from typing import Any, Final
 
+from api.query.characters import is_one_word
 from api.query.nodes import And, Node, Not, Or, Phrase, Prefix, Word
 from services import schema
 
 Clause = dict[str, Any]
 Places = tuple[str, ...]
 
-# What UAX #29 keeps in one word: letters and digits, apostrophes and points between them.
-_LAST_WORD: Final = re.compile(r"\w+(?:(?<=\d)[.,;'](?=\d)\w+|(?<=[^\W\d])[.:'](?=[^\W\d])\w+)*$")
+_ALL: Final = 2**31 - 1
 
 
 def compile_query(node: Node, places: Places) -> Clause:
@@ -61,15 +60,13 @@ def _ordered(text: str, gaps: int, fields: list[str]) -> Clause:
 
 
 def _prefix(text: str, fields: list[str]) -> Clause:
-    last = _LAST_WORD.search(text)
-    head, tail = (text[: last.start()], last[0]) if last else ("", text)
-    if not re.search(r"\w", head):
-        match = {"query": text, "type": "bool_prefix", "operator": "and", "fields": fields}
-        return {"multi_match": match}
-    # `e-mai*`: the parts adjacent and in order, the last of them a prefix.
-    parts = [
-        {"match": {"query": head, "ordered": True, "max_gaps": 0}},
-        {"prefix": {"prefix": tail}},
-    ]
-    rule = {"all_of": {"ordered": True, "max_gaps": 0, "intervals": parts}}
-    return any_of([{"intervals": {field: rule}} for field in fields])
+    """`e-mai*`: its words adjacent and in order, the last of them a prefix.
+
+    A prefix that is one word stands for any number of words. Where it is more, or could be, it is
+    a phrase, whose last word stands for as many as one query may have clauses: beyond that,
+    Elasticsearch refuses the query, and never answers with a part of them.
+    """
+    match = {"query": text, "fields": fields}
+    if is_one_word(text):
+        return {"multi_match": match | {"type": "bool_prefix"}}
+    return {"multi_match": match | {"type": "phrase_prefix", "max_expansions": _ALL}}

@@ -4,13 +4,14 @@ The `repr` of a tree is how the tests write it down:
 `Or(And(Word('a'), Not(Word('b'))), Phrase('c d', gaps=2))`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias
 
 Side = Literal["agent", "customer"]
 
 NOTHING_TO_SEARCH = "expected a letter or a digit, found none"
-"""The message for an atom that is empty, by its characters or after analysis."""
+"""The message for an atom of which analysis leaves nothing."""
 
 
 class QuerySyntaxError(ValueError):
@@ -95,3 +96,15 @@ class Not:
 
 Atom: TypeAlias = Word | Prefix | Phrase
 Node: TypeAlias = And | Or | Not | Atom
+
+
+def atoms(node: Node) -> Iterator[Atom]:
+    """The atoms of a tree, in the order in which they are written."""
+    match node:
+        case And(children) | Or(children):
+            for child in children:
+                yield from atoms(child)
+        case Not(child):
+            yield from atoms(child)
+        case atom:
+            yield atom

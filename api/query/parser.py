@@ -20,17 +20,17 @@ Where the grammar leaves a choice:
   as well, because a user would expect it to stand for something. Else a phrase is plain text.
 - Typographic quotation marks and apostrophes are read as plain ones, one character for one, and
   the tree has the plain ones. An apostrophe never quotes.
-- An atom needs a character that analysis could keep: a letter, a digit, a mark or an emoji.
+- An atom needs a word that analysis finds in it, see `api.query.characters`.
 
 Recursion is bounded: only a parenthesis recurses, and those are counted.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from api.query.characters import count_searchable, is_searchable
 from api.query.nodes import (
     NOTHING_TO_SEARCH,
     And,
@@ -59,8 +59,6 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _ENDS_OF_WORD = frozenset('()"|&*~')
 _SIDES: dict[str, Side] = {"agent:": "agent", "customer:": "customer"}
 _GAPS = re.compile("[1-9][0-9]?")
-# Co and Cn: private or newer than this Python's Unicode (new emoji), so analysis decides.
-_SEARCHABLE_SYMBOLS = frozenset({"So", "Co", "Cn"})
 
 _Kind = Enum("_Kind", "AND OR NOT OPEN CLOSE SIDE ATOM END")
 _SIGNS = {"&": _Kind.AND, "|": _Kind.OR, "-": _Kind.NOT, "(": _Kind.OPEN, ")": _Kind.CLOSE}
@@ -243,7 +241,7 @@ def _prefix(text: str, start: int, asterisk: int) -> _Token:
     if _end_of_word(text, end) > end:
         raise _misplaced_asterisk(asterisk)
     prefix = text[start:asterisk]
-    found = sum(unicodedata.category(character)[0] in "LN" for character in prefix)
+    found = count_searchable(prefix)
     if found < MIN_PREFIX:
         message = f"expected {MIN_PREFIX} or more letters or digits before *, found {found}"
         raise QuerySyntaxError(asterisk, message)
@@ -279,14 +277,9 @@ def _end_of_word(text: str, start: int) -> int:
 
 
 def _atom_token(atom: Atom, end: int) -> _Token:
-    if not any(map(_searchable, atom.text)):
+    if not is_searchable(atom.text):
         raise QuerySyntaxError(atom.position, NOTHING_TO_SEARCH)
     return _AtomToken(_Kind.ATOM, atom.position, end, "a word", atom)
-
-
-def _searchable(character: str) -> bool:
-    category = unicodedata.category(character)
-    return category[0] in "LNM" or category in _SEARCHABLE_SYMBOLS
 
 
 def _misplaced_asterisk(position: int) -> QuerySyntaxError:

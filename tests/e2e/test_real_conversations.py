@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import regex
+
+from tests.uax29 import Words, words_of
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 COUNT = 38_697
@@ -28,16 +29,6 @@ NOBODY = str(uuid.UUID(int=0))
 pytestmark = pytest.mark.skipif(
     not DATA.is_dir(), reason="the real conversations (../shared/data) are not on this machine"
 )
-
-Words = tuple[str, ...]
-# UAX #29 for the scripts of these texts: letters, digits and low lines (WB5, 8 to 10, 13), joined
-# by apostrophe, full stop or colon between letters (WB6, 7), and by apostrophe, full stop, comma
-# or semicolon between digits (WB11, 12).
-WORD = regex.compile(
-    r"[\p{L}\p{M}\p{N}_]+(?:(?<=\p{L}\p{M}*)['.:](?=\p{L})[\p{L}\p{M}\p{N}_]+"
-    r"|(?<=\p{N})['.,;](?=\p{N})[\p{L}\p{M}\p{N}_]+)*"
-)
-APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b\u02bc\uff07"), "'")
 
 
 @dataclass(frozen=True)
@@ -104,12 +95,6 @@ class Corpus:
     def scan(self, phrase: Phrase) -> set[int]:
         candidates = set.intersection(*(self.having[word] for word in phrase.words))
         return {place for place in candidates if phrase.is_in(self.conversations[place])}
-
-
-def words_of(text: str) -> Words:
-    """The words of UAX #29 that have a letter or a digit, lower-cased."""
-    words = WORD.findall(text.translate(APOSTROPHES).lower())
-    return tuple(word for word in words if any(map(str.isalnum, word)))
 
 
 def lines() -> Iterator[dict[str, Any]]:

@@ -74,7 +74,7 @@ class World:
     def has_worked(self, worker: subprocess.Popen[bytes]) -> bool:
         """Whether it has applied events, or could not: it is in the middle of its work."""
         log = self.log_of(worker)
-        return "events_applied" in log or "events_given_back" in log
+        return "events_applied" in log or "messages_given_back" in log
 
     def terminate(self, worker: subprocess.Popen[bytes], seconds: float) -> int:
         """Ask it to stop; its exit status. Raises TimeoutExpired after so many seconds."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from elasticsearch import AsyncElasticsearch, Elasticsearch, OrjsonSerializer
 
+from api.protection import Gate
 from api.search import RecordingSearch
 from indexer import admin
 from indexer.celery_app import StopFlag
@@ -56,4 +57,4 @@ def sink(make_sink: Callable[..., Sink]) -> Sink:
 @pytest.fixture
 async def search(elasticsearch_url: str, names: IndexNames) -> Any:
     async with AsyncElasticsearch(elasticsearch_url) as client:
-        yield RecordingSearch(client, names, timeout=10.0)
+        yield RecordingSearch(client, names, timeout=10.0, gate=Gate(16))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from api.search import RecordingSearch
+from api.search import RecordingSearch, Search
 from services.acl import Principal, Role, can_read, may_ask_for
 from services.documents import document_id
 from services.indices import IndexNames
@@ -57,11 +57,11 @@ def _documents(elasticsearch: Elasticsearch, names: IndexNames) -> None:
 async def test_what_can_be_read_is_what_is_found(
     search: RecordingSearch, principal: Principal
 ) -> None:
-    page = await search.page(principal, [], start=0, size=100)
+    page = await search.page(principal, Search(size=100))
     readable = [
         d["recordingId"] for d in DOCUMENTS if can_read(principal, d, supervised(principal))
     ]
-    assert sorted(source["recordingId"] for source in page.sources) == sorted(readable)
+    assert sorted(hit.source["recordingId"] for hit in page.hits) == sorted(readable)
     assert page.total == len(readable)
 
 

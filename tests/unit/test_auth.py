@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from api.auth import Authenticator, keys_from
+from api.auth import Authenticator
+from api.keys import keys_from
 from services.acl import Principal, Role
 from services.errors import CallerError, SettingsError
 from services.settings import AuthSettings
@@ -24,6 +25,9 @@ KEYS: dict[str, Any] = {
 }
 
 
+TIMES = ("exp", "nbf", "iat")
+
+
 def pem(key: Any) -> str:
     public = key.public_key()
     text: bytes = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -31,16 +35,19 @@ def pem(key: Any) -> str:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
+    """Good claims with these changes; times in seconds from now."""
     now = int(time.time())
-    good = {
+    good: dict[str, Any] = {
         "sub": USER.upper(),
         "tenant": "acme",
         "role": "user",
         "iss": "issuer",
         "aud": "audience",
-        "exp": now + 60,
+        "exp": 60,
     }
-    return {name: value for name, value in (good | changes).items() if value is not None}
+    every = good | changes
+    times = {name: now + every[name] for name in TIMES if isinstance(every.get(name), int)}
+    return {name: value for name, value in (every | times).items() if value is not None}
 
 
 def authenticator(algorithm: str = "ES256") -> Authenticator:
@@ -64,14 +71,26 @@ async def test_a_good_token(algorithm: str) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"exp": int(time.time()) - 3600}, id="expired"),
+        pytest.param({"exp": -3600}, id="expired"),
         pytest.param({"exp": None}, id="never expires"),
-        pytest.param({"nbf": int(time.time()) + 3600}, id="not yet valid"),
+        pytest.param({"nbf": 3600}, id="not yet valid"),
         pytest.param({"iss": "somebody"}, id="another issuer"),
         pytest.param({"aud": "others"}, id="another audience"),
         pytest.param({"aud": None}, id="no audience"),
         pytest.param({"sub": None}, id="no subject"),
         pytest.param({"sub": "root"}, id="subject that is no GUID"),
+        pytest.param({"sub": 7}, id="subject that is no text"),
+        pytest.param({"sub": ""}, id="empty subject"),
+        pytest.param({"sub": f"{USER}\n"}, id="subject with a line break"),
+        pytest.param({"iss": None}, id="no issuer"),
+        pytest.param({"iss": "issuer/"}, id="issuer that begins the same"),
+        pytest.param({"aud": "Audience"}, id="audience in another case"),
+        pytest.param({"aud": ["others"]}, id="other audiences"),
+        pytest.param({"aud": []}, id="no audience in the list"),
+        pytest.param({"exp": "tomorrow"}, id="end that is no number"),
+        pytest.param({"exp": -40}, id="expired longer ago than clocks differ"),
+        pytest.param({"nbf": 90}, id="not yet valid, beyond the skew of clocks"),
+        pytest.param({"iat": 90}, id="issued in the future"),
     ],
 )
 async def test_a_token_that_is_not_good(changes: dict[str, Any]) -> None:
@@ -88,11 +107,42 @@ async def test_a_token_that_is_not_good(changes: dict[str, Any]) -> None:
         pytest.param({"role": None}, id="no role"),
         pytest.param({"role": "root"}, id="unknown role"),
         pytest.param({"role": ["administrator"]}, id="role that is no text"),
+        pytest.param({"role": "Administrator"}, id="role in another case"),
+        pytest.param({"role": "administrator,user"}, id="two roles"),
+        pytest.param({"role": {}}, id="role that is an object"),
+        pytest.param({"tenant": 1}, id="tenant that is a number"),
+        pytest.param({"role": "supervisor", "groups": "team"}, id="groups that are no list"),
+        pytest.param({"role": "supervisor", "groups": [1]}, id="a group that is no text"),
+        pytest.param({"role": "supervisor", "groups": {"a": 1}}, id="groups that are an object"),
+        pytest.param({"role": "supervisor", "groups": ["g"] * 201}, id="too many groups"),
     ],
 )
 async def test_a_good_token_that_may_not_search(changes: dict[str, Any]) -> None:
     token = jwt.encode(claims(**changes), KEYS["ES256"], algorithm="ES256")
     assert await refusal(f"Bearer {token}") == "forbidden"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"exp": -5}, id="expired, as far as clocks differ"),
+        pytest.param({"nbf": 20}, id="not yet valid, as far as clocks differ"),
+        pytest.param({"iat": 20}, id="issued by a clock that is ahead"),
+        pytest.param({"aud": ["others", "audience"]}, id="one audience of several"),
+        pytest.param({"groups": "team"}, id="groups of who is no supervisor"),
+        pytest.param({"extra": {"a": [1]}}, id="other claims"),
+    ],
+)
+async def test_a_token_that_is_good_enough(changes: dict[str, Any]) -> None:
+    token = jwt.encode(claims(**changes), KEYS["ES256"], algorithm="ES256")
+    assert (await authenticator().principal(f"Bearer {token}")).groups == ()
+
+
+async def test_the_groups_of_a_supervisor() -> None:
+    changes = {"role": "supervisor", "groups": ["b", "a", "b"]}
+    token = jwt.encode(claims(**changes), KEYS["ES256"], algorithm="ES256")
+    principal = await authenticator().principal(f"Bearer {token}")
+    assert principal == Principal("acme", USER, Role.SUPERVISOR, ("b", "a"))
 
 
 @pytest.mark.parametrize(
@@ -132,6 +182,27 @@ async def test_the_public_key_is_no_secret_of_a_symmetric_signature() -> None:
     mac = hmac.digest(pem(KEYS["ES256"]).encode(), signed.encode(), "sha256")
     signature = base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
     assert await refusal(f"Bearer {signed}.{signature}") == "unauthorized"
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+async def test_a_token_of_which_a_part_was_altered(part: int) -> None:
+    parts = jwt.encode(claims(), KEYS["ES256"], algorithm="ES256").split(".")
+    other = jwt.encode(claims(role="administrator"), KEYS["RS256"], algorithm="RS256").split(".")
+    parts[part] = other[part]
+    assert await refusal(f"Bearer {'.'.join(parts)}") == "unauthorized"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(ec.generate_private_key(ec.SECP384R1()), id="another curve"),
+        pytest.param(rsa.generate_private_key(public_exponent=65537, key_size=1024), id="short"),  # noqa: S505
+    ],
+)
+def test_a_key_of_a_kind_that_is_not_used(key: Any) -> None:
+    settings = AuthSettings(public_key=pem(key), issuer="i", audience="a")
+    with pytest.raises(SettingsError, match="RECORDINGS_AUTH_PUBLIC_KEY: must be an RSA"):
+        keys_from(settings)
 
 
 def test_a_key_that_is_none_is_told_by_the_name_of_its_setting() -> None:

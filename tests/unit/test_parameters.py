@@ -5,7 +5,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from api.parameters import Limits, Tags, Users, read
+from api.parameters import ListParameters
+from api.query_string import read
+from api.values import Limits, Tags, Users
 from services.errors import CallerError
 
 LIMITS = Limits(max_quantity=1000, region=None)
@@ -27,6 +29,27 @@ def asked(**parameters: object) -> Any:
         pytest.param({"from": -1}, "invalid_parameter", "from", id="negative from"),
         pytest.param({"from": "\u0661"}, "invalid_parameter", "from", id="Arabic digit"),
         pytest.param({"from": 99_991}, "window_exceeded", "from", id="beyond the window"),
+        pytest.param({"from": 10**17}, "window_exceeded", "from", id="far beyond the window"),
+        pytest.param({"quantity": 10**17}, "invalid_parameter", "quantity", id="a huge quantity"),
+        pytest.param({"from": 1, "cursor": ""}, "invalid_parameter", "from", id="cursor and from"),
+        pytest.param({"cursor": " "}, "invalid_parameter", "cursor", id="blank cursor"),
+        pytest.param({"cursor": "x" * 5000}, "invalid_parameter", "cursor", id="long cursor"),
+        pytest.param({"direction": "INOUT"}, "invalid_parameter", "direction", id="direction"),
+        pytest.param({"direction": "IN,,OUT"}, "invalid_parameter", "direction", id="a gap"),
+        pytest.param({"language": "english"}, "invalid_parameter", "language", id="language"),
+        pytest.param({"language": "en-US"}, "invalid_parameter", "language", id="a locale"),
+        pytest.param({"minduration": -1}, "invalid_parameter", "minduration", id="negative"),
+        pytest.param({"minduration": "nan"}, "invalid_parameter", "minduration", id="no number"),
+        pytest.param({"maxduration": "1e999"}, "invalid_parameter", "maxduration", id="infinite"),
+        pytest.param(
+            {"minduration": 2, "maxduration": 1}, "invalid_parameter", "minduration", id="min > max"
+        ),
+        pytest.param({"hasnotes": "yes"}, "invalid_parameter", "hasnotes", id="yes"),
+        pytest.param({"highlight": 1}, "invalid_parameter", "highlight", id="one"),
+        pytest.param({"sort": "+date"}, "invalid_parameter", "sort", id="plus"),
+        pytest.param({"sort": "-relevance"}, "invalid_parameter", "sort", id="least relevant"),
+        pytest.param({"facets": "day,tag"}, "invalid_parameter", "facets", id="unknown facet"),
+        pytest.param({"facets": "Day"}, "invalid_parameter", "facets", id="facet in other case"),
         pytest.param({"page": 1}, "unknown_parameter", "page", id="unknown"),
         pytest.param({"Words": "a"}, "unknown_parameter", "Words", id="other case"),
         pytest.param({"words": " "}, "invalid_parameter", "words", id="blank words"),
@@ -117,4 +140,62 @@ def test_lists() -> None:
     assert asked(users=f"{A.upper()},{A}").users == Users(include=True, ids=(A,))
     assert asked(users=f"exclude:{A},{B}").users == Users(include=False, ids=(A, B))
     assert asked(tagids=f"all:{A},{B}").tagids == Tags(all=True, ids=(A, B))
+    assert asked(direction="in,Unknown,IN").direction == ("IN", "UNKNOWN")
+    assert asked(language="EN,it").language == ("en", "it")
+    assert asked(facets="day,users,day").facets == ("day", "users")
     assert asked(tagids=A).tagids == Tags(all=False, ids=(A,))
+
+
+def test_what_is_not_asked_for() -> None:
+    plain = asked()
+    assert (plain.sort, plain.highlight, plain.cursor) == ("-date", False, None)
+    given = set(type(plain).model_fields) - {"quantity", "from_", "sort", "highlight"}
+    assert {getattr(plain, name) for name in given} == {None}
+
+
+@pytest.mark.parametrize(("text", "meant"), [("true", True), ("False", False), ("TRUE", True)])
+def test_true_and_false(text: str, meant: bool) -> None:
+    assert (asked(hasnotes=text).hasnotes, asked(highlight=text).highlight) == (meant, meant)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("0", 0), ("12.5", 12.5), ("1e2", 100), ("0.13881778269266043", 0.13881778269266043)],
+)
+def test_seconds(text: str, meant: float) -> None:
+    both = asked(minduration=text, maxduration=text)
+    assert (both.minduration, both.maxduration) == (meant, meant)
+
+
+def test_an_empty_cursor_starts_a_walk() -> None:
+    assert asked(cursor="").cursor == ""
+
+
+def test_a_plus_before_the_zone_that_was_not_escaped() -> None:
+    escaped, plain = "2021-04-25T10:00:00+02:00", "2021-04-25T10:00:00 02:00"
+    assert asked(startdate=plain).startdate == asked(startdate=escaped).startdate
+
+
+def test_every_parameter_is_described_for_the_document() -> None:
+    schema = ListParameters.model_json_schema()
+    assert set(schema["required"]) == {"quantity", "from"}
+    assert schema["additionalProperties"] is False
+    assert all("description" in parameter for parameter in schema["properties"].values())
+
+
+@pytest.mark.parametrize(
+    ("query_string", "parameter", "position"),
+    [
+        pytest.param("words=a%ffb", "words", 1, id="a byte that is not UTF-8"),
+        pytest.param("words=%ed%a0%80", "words", 0, id="half of a surrogate pair"),
+        pytest.param("words=\udcff", "words", 0, id="a byte that was not percent-encoded"),
+        pytest.param("tel=12345%e2%82", "tel", 5, id="the begin of a character"),
+        pytest.param("%ff=1", None, None, id="a name"),
+    ],
+)
+def test_what_is_not_utf_8_is_refused_at_its_place(
+    query_string: str, parameter: str | None, position: int | None
+) -> None:
+    with pytest.raises(CallerError) as caught:
+        read(f"quantity=1&from=0&{query_string}", LIMITS)
+    assert (caught.value.parameter, caught.value.position) == (parameter, position)
