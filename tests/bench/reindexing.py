@@ -123,7 +123,8 @@ def _file(stand: Stand, work: Workload, file: Path) -> Comparison:
 
         @contextmanager
         def ready() -> Iterator[Fill]:
-            with clients(1, stand.addresses.elasticsearch_url, alias, requests) as crew:
+            lanes = ReindexSettings().slices
+            with clients(lanes, stand.addresses.elasticsearch_url, alias, requests) as crew:
                 yield lambda _: crew.run()
 
         rounds = _Ring(stand, names, work).fight("file", str(file), ready)
