@@ -228,7 +228,7 @@ def make_deployment(
                 yield deployment
             finally:
                 deployment.stop()
-                client.indices.delete(index=names.first_indices)
+                client.indices.delete(index=list(client.indices.get(index=f"{names.prefix}-*")))
                 with redis.Redis.from_url(broker) as emptied:
                     emptied.flushdb()
                 _free_databases.append(database)

@@ -94,14 +94,20 @@ class World:
         worker.send_signal(signal.SIGTERM)
         return worker.wait(timeout=seconds)
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Kill the workers, and close what was opened."""
         for worker in self.workers:
             worker.kill()
             worker.wait()
         self._publisher.close()
         self.redis.flushdb()
         self.redis.close()
-        self.elasticsearch.indices.delete(index=self.names.first_indices)
+
+    def close(self) -> None:
+        """The end; the indices are deleted."""
+        self.end()
+        indices = self.elasticsearch.indices.get(index=f"{self.names.prefix}-*")
+        self.elasticsearch.indices.delete(index=list(indices))
         self.elasticsearch.close()
 
     def publish(self, messages: Iterable[Message]) -> None:
@@ -143,15 +149,16 @@ class World:
         answer = self.elasticsearch.indices.stats(index=self.names.recordings, metric="indexing")
         return int(answer["_all"]["primaries"]["indexing"]["index_total"])
 
-    def outcomes(self) -> dict[Key, Outcome]:
-        """What the index says of every recording it has a document of."""
-        self.elasticsearch.indices.refresh(index=self.names.recordings)
+    def outcomes(self, index: str | None = None) -> dict[Key, Outcome]:
+        """What the index (that is read) says of every recording it has a document of."""
+        index = index or self.names.recordings
+        self.elasticsearch.indices.refresh(index=index)
         found: dict[Key, Outcome] = {}
-        for hit in scan(self.elasticsearch, index=self.names.recordings):
+        for hit in scan(self.elasticsearch, index=index):
             source = hit["_source"]
             key = (source["tenantId"], source["recordingId"])
             assert key not in found, f"two documents of {key}"
-            found[key] = _meaning(source)
+            found[key] = meaning(source)
         return found
 
     def dead_letters(self) -> list[tuple[Event, str]]:
@@ -163,13 +170,17 @@ class World:
 
     def assert_converged(self, expected: Mapping[Key, Outcome], wrong: Sequence[Event]) -> None:
         """The index and the dead letters hold exactly this, and the queue is empty."""
-        found = self.outcomes()
+        self.assert_index(self.names.recordings, expected)
+        assert _sorted(event for event, _ in self.dead_letters()) == _sorted(wrong)
+        assert (self.waiting(), self.unacknowledged()) == (0, 0)
+
+    def assert_index(self, index: str, expected: Mapping[Key, Outcome]) -> None:
+        """The index holds exactly this."""
+        found = self.outcomes(index)
         differing = [key for key in expected if found.get(key) != expected[key]]
         examples = [(key, expected[key], found.get(key)) for key in differing[:3]]
         assert not differing, f"{len(differing)} of {len(expected)} differ, as {examples}"
         assert not found.keys() - expected.keys()
-        assert _sorted(event for event, _ in self.dead_letters()) == _sorted(wrong)
-        assert (self.waiting(), self.unacknowledged()) == (0, 0)
 
 
 def _sorted(events: Iterable[Event]) -> list[bytes]:
@@ -184,7 +195,7 @@ def answers(client: Elasticsearch, index: str) -> bool:
         return False
 
 
-def _meaning(source: Mapping[str, Any]) -> Outcome:
+def meaning(source: Mapping[str, Any]) -> Outcome:
     """A document of the index as the contract would say it."""
     if source.get("deleted"):
         assert SPOKEN not in orjson.dumps(source).decode(), "a tombstone holds what was said"
