@@ -128,8 +128,8 @@ def given(scene: Scene, source: str, folder: Path) -> AbstractContextManager[str
 def test_both_indices_end_the_same_while_everything_goes_on(
     scene: Scene, tmp_path: Path, full: bool, source: str
 ) -> None:
-    if not full and source == "a compressed file":
-        pytest.skip("the long form: RECORDINGS_TEST_SIZE=full")
+    if not full and source in ("a compressed file", "the live index"):
+        pytest.skip("the long form; the short one kills the live index's at every transition")
     scene.deployment.serve()
     for _ in range(2):
         scene.world.start_worker()
