@@ -39,8 +39,9 @@ def test_a_worker_killed_while_it_writes_takes_no_message_along(
     events = history.events_of(Random(seed), RECORDINGS)
     few, more = alone(events[:20]), alone(events[20:])
     proxy = make_proxy(stall_seconds=60)
-    asked = hang(proxy)
     worker = world.start_worker(proxy.url, visibility_timeout=120)
+    assert wait(lambda: world.listening() == 1, START_SECONDS)
+    asked = hang(proxy)
     world.publish(few)
     assert asked.wait(START_SECONDS)
     world.publish(more)
@@ -60,8 +61,9 @@ def test_a_worker_stopped_while_elasticsearch_hangs_gives_back_what_it_has(
     events = history.events_of(Random(seed), RECORDINGS)
     messages = [*alone(events[:150]), Message(events[150:200]), *alone(events[200:])]
     proxy = make_proxy(stall_seconds=60)
-    asked = hang(proxy)
     worker = world.start_worker(proxy.url)
+    assert wait(lambda: world.listening() == 1, START_SECONDS)
+    asked = hang(proxy)
     world.publish(messages)
     assert asked.wait(START_SECONDS)
     assert world.terminate(worker, seconds=VISIBILITY_TIMEOUT + 10) == 0
