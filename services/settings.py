@@ -11,6 +11,7 @@ from typing import Annotated, Self, TypeVar
 from pydantic import (
     AnyHttpUrl,
     Field,
+    FilePath,
     SecretStr,
     StringConstraints,
     ValidationError,
@@ -36,12 +37,24 @@ def _config(prefix: str) -> SettingsConfigDict:
 
 
 class ElasticsearchSettings(BaseSettings):
-    """Where Elasticsearch is."""
+    """Where Elasticsearch is.
+
+    api_key: as Elasticsearch gave it, encoded; without it requests are anonymous.
+    ca_file: the authority (PEM) that signed the certificate of an https address, where the
+    system's own authorities did not.
+    """
 
     model_config = _config("RECORDINGS_ELASTICSEARCH_")
 
     url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:9200")
     api_key: SecretStr | None = None
+    ca_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _an_authority_is_for_https(self) -> Self:
+        if self.ca_file and self.url.scheme != "https":
+            raise ValueError("RECORDINGS_ELASTICSEARCH_CA_FILE needs an https address")
+        return self
 
 
 class IndexSettings(BaseSettings):
