@@ -143,3 +143,13 @@ def check(query: str) -> None:
     outside = {"le", "job", "container", "namespace"}
     assert grouped | matched <= labels | outside, f"{grouped | matched} of {query}"
     assert text.count("(") == text.count(")"), query
+
+
+def test_every_alert_leads_to_a_section_of_the_runbook() -> None:
+    text = (TOP / "deploy/README.md").read_text()
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w-]", "", one.lower().replace(" ", "-")) for one in titles}
+    for one in alerts():
+        page, _, anchor = one["annotations"]["runbook"].partition("#")
+        assert page == "deploy/README.md"
+        assert anchor in anchors, one["alert"]
