@@ -7,6 +7,7 @@ as a file in /run/secrets works too (for secrets); the environment wins over the
 
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     AnyHttpUrl,
@@ -100,6 +101,14 @@ class RedisSettings(BaseSettings):
         "redis://127.0.0.1:6379/0"
     )
     visibility_timeout: Annotated[int, Field(ge=2, le=86_400)] = 300
+
+    @property
+    def broker_url(self) -> str:
+        """The address for Celery, which by itself takes any certificate."""
+        address = urlsplit(self.redis_url)
+        if address.scheme != "rediss" or "ssl_" in address.query:
+            return self.redis_url
+        return f"{self.redis_url}{'&' if address.query else '?'}ssl_cert_reqs=required"
 
     @property
     def deadline(self) -> float:
