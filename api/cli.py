@@ -13,10 +13,15 @@ from api.app import create_app
 from api.keys import FETCH_TIMEOUT_SECONDS
 from api.protection import PATIENCE_SECONDS, SERVER_OPTIONS
 from services.errors import SettingsError
+from services.es_client import connect
+from services.indices import IndexNames
 from services.observability import configure_logging
-from services.settings import ApiSettings, load
+from services.schema_version import SchemaVersionError, refuse_another_version
+from services.settings import ApiSettings, ElasticsearchSettings, IndexSettings, load
 
 GRACE_SECONDS: Final = 2.0
+# Elasticsearch is asked once which version its index has.
+VERSION_SECONDS: Final = 5.0
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -32,6 +37,8 @@ def serve() -> None:
     configure_logging()
     api = load(ApiSettings)
     application = create_app(api)
+    with connect(load(ElasticsearchSettings), VERSION_SECONDS) as client:
+        refuse_another_version(client, IndexNames(load(IndexSettings).prefix))
     web.run_app(
         application,
         host=api.host,
@@ -65,7 +72,7 @@ def main() -> None:
     """The console script: a wrong setting or a port in use is one sentence."""
     try:
         app()
-    except SettingsError as error:
+    except (SettingsError, SchemaVersionError) as error:
         typer.echo(str(error), err=True)
         sys.exit(2)
     except OSError as error:

@@ -1,17 +1,19 @@
 """Preparing Elasticsearch: what `recordings-indexer init` creates."""
 
-from elasticsearch import BadRequestError, Elasticsearch
+from elasticsearch import BadRequestError, ConflictError, Elasticsearch
 
-from indexer import dead_letters
+from indexer import dead_letters, mappings, write_set
 from services import schema
 from services.es_client import failures_as_ours
 from services.indices import IndexNames
 
 
 def create_missing(client: Elasticsearch, names: IndexNames) -> list[str]:
-    """Create the indices and the alias that are not there; returns what was created.
+    """Create the indices and aliases that are not there, and add to mappings what is new in this
+    release; returns what was done.
 
-    Safe to repeat and to run twice at once. Raises BackendError.
+    Safe to repeat and to run twice at once. Raises SchemaVersionError when an index has to be built
+    anew; BackendError.
     """
     with failures_as_ours():
         return [
@@ -36,7 +38,31 @@ def create_missing(client: Elasticsearch, names: IndexNames) -> list[str]:
                 mappings=dead_letters.MAPPING,
                 settings=schema.CLUSTER,
             ),
+            *_behind_alias(
+                client,
+                names.reindex,
+                names.first_reindex_index,
+                mappings={"enabled": False},
+                settings=schema.CLUSTER,
+            ),
+            *_write_set(client, names),
+            *mappings.bring_up(client, names),
         ]
+
+
+def _write_set(client: Elasticsearch, names: IndexNames) -> list[str]:
+    """What workers write, where nobody has said so yet: the index that is read."""
+    if client.exists(index=names.reindex, id=write_set.DOCUMENT):
+        return []
+    (index,) = client.indices.get_alias(name=names.recordings)
+    alias = names.written(index)
+    client.indices.put_alias(index=index, name=alias)
+    document = {write_set.WRITES: [index]}
+    try:
+        client.create(index=names.reindex, id=write_set.DOCUMENT, document=document)
+    except ConflictError:
+        return []  # another `init` was faster
+    return [alias]
 
 
 def _behind_alias(client: Elasticsearch, alias: str, index: str, **body: object) -> list[str]:

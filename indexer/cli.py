@@ -11,10 +11,20 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from indexer import admin, celery_app, dead_letters_cli, publisher, purge_cli, worker
+from indexer import (
+    admin,
+    celery_app,
+    check_cli,
+    dead_letters_cli,
+    publisher,
+    purge_cli,
+    reindex_cli,
+    worker,
+)
 from services.errors import BackendError, SettingsError
 from services.es_client import connect
 from services.indices import IndexNames
+from services.schema_version import SchemaVersionError
 from services.settings import (
     ElasticsearchSettings,
     IndexSettings,
@@ -24,14 +34,18 @@ from services.settings import (
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(dead_letters_cli.app, name="dead-letters")
+app.add_typer(reindex_cli.app, name="reindex")
 app.command()(purge_cli.purge)
+app.command()(check_cli.check)
 console = Console()
 errors = Console(stderr=True)
 
 
 @app.command()
 def init() -> None:
-    """Create the indices and aliases that are missing. Safe to repeat."""
+    """Create the indices and aliases that are missing, and add to mappings what is new. Safe to
+    repeat.
+    """
     names = IndexNames(load(IndexSettings).prefix)
     with connect(load(ElasticsearchSettings)) as client:
         created = admin.create_missing(client, names)
@@ -91,7 +105,7 @@ def main() -> None:
     """The console script: our errors as one sentence, never as a stack trace."""
     try:
         app()
-    except SettingsError as error:
+    except (SettingsError, SchemaVersionError) as error:
         _stop(str(error), 2)
     except BackendError as error:
         _stop(str(error), 1)

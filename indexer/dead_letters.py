@@ -89,7 +89,8 @@ def write(client: Elasticsearch, names: IndexNames, letters: Iterable[tuple[obje
     # A letter may come later than the deletion of its recording. Here we write the letter and then
     # look for the tombstone; the sink writes the tombstone and then calls `erase`. Whichever of the
     # two writes comes second, the step after it sees the first: our look is a realtime get, and
-    # `erase` refreshes before it searches.
+    # `erase` refreshes before it searches. During a reindex the index that is read will do: it has
+    # every tombstone, and the sink has written it there, too, before it calls `erase`.
     _erase_keys(client, names, _tombstoned(client, names, sorted(keys)))
 
 

@@ -39,6 +39,20 @@ def address_of(event: Event, names: IndexNames) -> tuple[str, str]:
     return names.recordings, document_id(event.tenant_id, event.recording_id)
 
 
+def key_of(event: Event) -> tuple[str, ...]:
+    """What tells the recordings and groups apart that events are about."""
+    match event:
+        case GroupSaved() | GroupDeleted():
+            return "group", event.tenant_id, event.group_id
+    return "recording", event.tenant_id, event.recording_id
+
+
+def identity_of(state: State) -> str:
+    """The `_id` of the document of this state."""
+    own = state.group_id if isinstance(state, GroupState) else state.recording_id
+    return document_id(state.tenant_id, own)
+
+
 def to_source(state: State, region: str | None) -> dict[str, Any]:
     """The document; `region` is where the tenant's national telephone numbers belong."""
     if isinstance(state, GroupState):

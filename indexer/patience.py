@@ -4,12 +4,14 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from services.errors import BackendError
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
+
+T = TypeVar("T")
 
 
 class Stopping(Protocol):
@@ -35,8 +37,11 @@ class Patience:
         if self.stopping.wait(pause):
             raise BackendError("the worker is stopping", retryable=True)
 
-    def insist(self, step: Callable[[], None]) -> None:
-        """Do this step until it does not fail. Raises BackendError, too when trying is no use."""
+    def insist(self, step: Callable[[], T]) -> T:
+        """Do this step until it does not fail; returns what it returns.
+
+        Raises BackendError, too when trying is no use.
+        """
         while True:
             try:
                 return step()

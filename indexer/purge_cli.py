@@ -7,6 +7,7 @@ import typer
 
 from indexer import purge as old_things
 from indexer.arguments import text
+from indexer.reindex.state import RefusedError
 from services.es_client import connect
 from services.indices import IndexNames
 from services.settings import ElasticsearchSettings, IndexSettings, RetentionSettings, load
@@ -53,7 +54,12 @@ def purge(
     names, retention = IndexNames(load(IndexSettings).prefix), load(RetentionSettings)
     with connect(load(ElasticsearchSettings)) as client:
         if recording:
-            if not old_things.tombstone(client, names, recording.tenant, recording.id):
+            try:
+                there_was_one = old_things.tombstone(client, names, recording.tenant, recording.id)
+            except RefusedError as error:
+                typer.echo(str(error), err=True)
+                raise typer.Exit(1) from None
+            if not there_was_one:
                 typer.echo("there is no tombstone of this recording", err=True)
                 raise typer.Exit(1)
             typer.echo("1 tombstone removed")
@@ -64,5 +70,9 @@ def purge(
         except old_things.TooYoungError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from None
+        except RefusedError as error:
+            old_things.letters(client, names, retention)
+            typer.echo(f"only dead letters were removed: {error}", err=True)
+            raise typer.Exit(1) from None
         letters = old_things.letters(client, names, retention)
     typer.echo(f"{tombstones} tombstones and {letters} dead letters removed")

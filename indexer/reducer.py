@@ -1,8 +1,9 @@
 """The merge of change events into a state: pure, in any order, any number of times.
 
-`apply` is commutative, associative and idempotent. Of each thing (a recording, a note, a group) the
-highest version wins; a recording's deletion absorbs everything, before and after it. Two contents
-under one version break the product's promise; even then the result does not depend on the order.
+`apply`, and `merge` of two states, are commutative, associative and idempotent. Of each thing (a
+recording, a note, a group) the highest version wins; a recording's deletion absorbs everything,
+before and after it. Two contents under one version break the product's promise; even then the
+result does not depend on the order.
 """
 
 from collections.abc import Iterable, Mapping
@@ -72,6 +73,32 @@ def nothing_of(event: Event) -> State:
 def apply(state: State, events: Iterable[Event]) -> State:
     """The state after these events, all of the same recording or of the same group."""
     return reduce(_apply_one, events, state)
+
+
+def merge(one: State, other: State) -> State:
+    """The state after all events of which these two are states; both of the same recording or of
+    the same group. Commutative, associative and idempotent as `apply` is, and in accord with it.
+    """
+    match one, other:
+        case RecordingState(), RecordingState():
+            return _merged_recordings(one, other)
+        case GroupState(), GroupState():
+            return replace(one, group=_newer(one.group, other.group))
+    raise TypeError("a recording and a group are never merged")
+
+
+def _merged_recordings(one: RecordingState, other: RecordingState) -> RecordingState:
+    deletions = [state.deleted for state in (one, other) if state.deleted is not None]
+    if deletions:
+        return RecordingState(one.tenant_id, one.recording_id, deleted=max(deletions))
+    notes = dict(one.notes)
+    for note_id, note in other.notes.items():
+        notes[note_id] = _newest(notes.get(note_id), note)
+    return replace(one, recording=_newer(one.recording, other.recording), notes=notes)
+
+
+def _newer(one: Revision | None, other: Revision | None) -> Revision | None:
+    return one if other is None else _newest(one, other)
 
 
 def _apply_one(state: State, event: Event) -> State:

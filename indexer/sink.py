@@ -1,29 +1,30 @@
 """Events into Elasticsearch: validate, group, read, merge, write, settle.
 
-    raw events -> parse -> group by document -> read -> merge -> _bulk -> done
-                    |                            ^                  |
-                    v                            +-- conflict, 429 -+
-               dead letters <--------- refused for good ------------+
+    raw events -> parse -> group by document -> read, merge, _bulk -> done, and written everywhere?
+                    |                            ^             |                        |
+                    v                            +- conflict --+                        |
+               dead letters <--- refused for good -------------+     an index more <----+
 
-Writing is compare-and-set: a document that somebody else changed meanwhile is read and merged
-again, it alone. Nothing is lost on the way: `apply` returns when every event is in the index,
+Writing is compare-and-set (`indexer.compare_and_set`): a document that somebody else changed
+meanwhile is read and merged again, it alone. During a reindex a recording is written to two
+indices, each by a compare-and-set of its own, and its events are done when both have them
+(`indexer.write_set`). Nothing is lost on the way: `apply` returns when every event is in the index,
 superseded or in the dead letters; else it raises, and the message stays in the queue.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-import orjson
 import structlog
 from elasticsearch import Elasticsearch
 
 from indexer import dead_letters, metrics, reducer
 from indexer.budget import Budget
-from indexer.bulk import ANSWER, Operation, Verdict, chunks, verdict
-from indexer.documents import address_of, from_source, to_source
+from indexer.compare_and_set import Attempt, Change, Writer
+from indexer.documents import address_of
 from indexer.events import (
     Event,
     GroupSaved,
@@ -34,9 +35,8 @@ from indexer.events import (
 )
 from indexer.patience import Patience, Stopping
 from indexer.reducer import State
-from services import instants
+from indexer.write_set import WriteSet
 from services.errors import BackendError
-from services.es_client import TooLargeError, failures_as_ours
 from services.indices import IndexNames
 from services.observability import place_of
 
@@ -46,20 +46,25 @@ log = structlog.get_logger("indexer")
 
 
 @dataclass(slots=True)
-class _Pending:
-    """One document on its way: its events, and what the index holds of it."""
+class _Pending(Change):
+    """One document of one index on its way: its events, and what the index holds of it.
 
-    alias: str
-    identity: str
+    Of several indices only one is `counted`.
+    """
+
     raw: list[object] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    read: bool = False
-    state: State | None = None
-    seen: Mapping[str, int] | None = None  # if_seq_no and if_primary_term; None: no document yet
+    counted: bool = True
 
     def merged(self) -> State:
         known = self.state or reducer.nothing_of(self.events[0])
         return reducer.apply(known, self.events)
+
+    def on(self, target: str, *, counted: bool) -> "_Pending":
+        """The same for this index."""
+        return _Pending(
+            target, self.identity, self.raw, self.events, counted, read=_is_fresh(self.events)
+        )
 
     def halves(self) -> list["_Pending"]:
         """The same document with half of the events each. Written at once, the second conflicts
@@ -67,7 +72,7 @@ class _Pending:
         """
         middle = len(self.events) // 2
         return [
-            _Pending(self.alias, self.identity, self.raw[part], self.events[part])
+            _Pending(self.target, self.identity, self.raw[part], self.events[part], self.counted)
             for part in (slice(middle), slice(middle, None))
         ]
 
@@ -78,32 +83,37 @@ class _Pending:
 
 @dataclass(slots=True)
 class _Batch:
-    """What became of the events so far, and what must be tried again."""
+    """What became of the events so far."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     dead: list[tuple[object, str]] = field(default_factory=list)
-    again: list[_Pending] = field(default_factory=list)
-    troubled: bool = False
+    _buried: set[int] = field(default_factory=set)
 
-    def later(self, pending: Iterable[_Pending], reason: str) -> None:
-        """Read these again before the next attempt: who knows what was written."""
-        for item in pending:
-            item.read, item.state, item.seen = False, None, None
-            self.again.append(item)
-            metrics.RETRIES.labels(reason).inc()
+    def settle(self, attempt: Attempt[_Pending]) -> None:
+        """Count what is settled; what is refused goes to the dead letters, or again in halves."""
+        for item in (item for item in attempt.done if item.counted):
+            self.outcomes["done"] += len(item.events)
+            for event in item.events:
+                metrics.written(event.type, event.occurred_at)
+        for item in (item for item in attempt.superseded if item.counted):
+            item.count("superseded")
+            self.outcomes["superseded"] += len(item.events)
+        for item, reason in attempt.refused:
+            self._refuse(item, reason, attempt)
 
-    def refuse(self, item: _Pending, reason: str) -> None:
+    def _refuse(self, item: _Pending, reason: str, attempt: Attempt[_Pending]) -> None:
         """This document can never be written; of its events, the one that is to blame is found by
         halving.
         """
         if len(item.events) > 1:
-            self.later(item.halves(), "refused")
-            return
-        item.count("dead")
-        self.dead.append((item.raw[0], reason))
+            attempt.later(item.halves(), "refused")
+        elif id(item.raw[0]) not in self._buried:  # by another index
+            self._buried.add(id(item.raw[0]))
+            item.count("dead")
+            self.dead.append((item.raw[0], reason))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sink:
     """Applies events. Times in seconds, sizes in bytes as the client sends them."""
 
@@ -116,6 +126,14 @@ class Sink:
     max_document_bytes: int
     deadline: float
     budget: Budget = field(default_factory=Budget)
+    _writer: Writer = field(init=False)
+    _write_set: WriteSet = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._write_set = WriteSet(self.client, self.names)
+        self._writer = Writer(
+            self.client, self.region_of, self.bulk_count, self.bulk_bytes, self.max_document_bytes
+        )
 
     def apply(self, raw_events: Sequence[object]) -> Counter[str]:
         """Apply the events; returns how many ended how: done, superseded, dead.
@@ -151,114 +169,44 @@ class Sink:
 
     def _apply(self, raw_events: Sequence[object]) -> Counter[str]:
         batch, patience = _Batch(), self._patience()
-        pending = list(_grouped(raw_events, self.names, batch.dead))
-        deletions = _deletions(pending)
-        while pending:
-            batch.again, batch.troubled = [], False
-            self._round(pending, batch)
-            if batch.again and batch.troubled:
-                patience.wait()
-            pending = batch.again
+        documents = list(_grouped(raw_events, self.names, batch.dead))
+        self._write_everywhere(documents, batch, patience)
         self.budget.spend(len(batch.dead), len(raw_events))
         client, names = self.client, self.names
         patience.insist(lambda: dead_letters.write(client, names, batch.dead))
-        patience.insist(lambda: dead_letters.erase(client, names, deletions))
+        patience.insist(lambda: dead_letters.erase(client, names, _deletions(documents)))
         return batch.outcomes + Counter(dead=len(batch.dead))
 
-    def _round(self, pending: list[_Pending], batch: _Batch) -> None:
-        """Read, merge and write once."""
-        try:
-            self._read([item for item in pending if not item.read])
-        except BackendError as error:
-            _in_trouble(pending, error, batch)
-            return
-        for chunk in chunks(self._changes(pending, batch), self.bulk_count, self.bulk_bytes):
-            self._write(chunk, batch)
+    def _write_everywhere(
+        self, documents: Sequence[_Pending], batch: _Batch, patience: Patience
+    ) -> None:
+        """To every index that is written, also to one that came into the set meanwhile."""
+        recordings = [one for one in documents if one.target == self.names.recordings]
+        pending = [one for one in documents if one.target != self.names.recordings]
+        targets = patience.insist(self._write_set.remembered) if recordings else ()
+        written: list[str] = []
+        while pending or targets:
+            for target in targets:
+                counted = not written
+                pending += [document.on(target, counted=counted) for document in recordings]
+                written.append(target)
+            self._write(pending, batch, patience)
+            now = patience.insist(self._write_set.ask) if recordings else ()
+            pending, targets = [], tuple(target for target in now if target not in written)
 
-    def _read(self, pending: list[_Pending]) -> None:
-        if not pending:
-            return
-        wanted = [{"_index": item.alias, "_id": item.identity} for item in pending]
-        with failures_as_ours():
-            found = self.client.mget(docs=wanted)
-        for item, document in zip(pending, found["docs"], strict=True):
-            if "error" in document:
-                raise BackendError(f"read: {document['error']['type']}", retryable=True)
-            item.read = True
-            if document["found"]:
-                item.state = from_source(document["_source"])
-                item.seen = {
-                    "if_seq_no": document["_seq_no"],
-                    "if_primary_term": document["_primary_term"],
-                }
+    def _write(self, pending: list[_Pending], batch: _Batch, patience: Patience) -> None:
+        while pending:
+            attempt = self._writer.attempt(pending)
+            batch.settle(attempt)
+            pending = attempt.again
+            if pending and attempt.troubled:
+                patience.wait()
+                pending = self._still_written(pending, patience)
 
-    def _changes(self, pending: Iterable[_Pending], batch: _Batch) -> Iterator[Operation[_Pending]]:
-        """What has to be written; the rest is superseded, or too large."""
-        for item in pending:
-            merged = item.merged()
-            if merged == item.state:
-                item.count("superseded")
-                batch.outcomes["superseded"] += len(item.events)
-                continue
-            operation = self._operation(item, merged)
-            if operation.size > self.max_document_bytes:
-                batch.refuse(item, f"larger than {self.max_document_bytes} bytes")
-                continue
-            yield operation
-
-    def _operation(self, item: _Pending, merged: State) -> Operation[_Pending]:
-        address = {"_index": item.alias, "_id": item.identity}
-        action = {"index": {**address, **item.seen}} if item.seen else {"create": address}
-        source = to_source(merged, self.region_of(merged.tenant_id))
-        if source.get("deleted"):
-            source["writtenAt"] = instants.render(time.time_ns() // 1_000_000)
-        return Operation(item, orjson.dumps(action), orjson.dumps(source))
-
-    def _write(self, chunk: list[Operation[_Pending]], batch: _Batch) -> None:
-        lines: list[Any] = [line for one in chunk for line in (one.action, one.source)]
-        try:
-            with failures_as_ours():
-                answer = self.client.bulk(operations=lines, require_alias=True, filter_path=ANSWER)
-        except TooLargeError:
-            self._split(chunk, batch)
-            return
-        except BackendError as error:
-            _in_trouble([one.owner for one in chunk], error, batch)
-            return
-        for one, result in zip(chunk, answer["items"], strict=True):
-            _settle(one.owner, *verdict(result), batch)
-
-    def _split(self, chunk: list[Operation[_Pending]], batch: _Batch) -> None:
-        """Elasticsearch takes less at once than we thought."""
-        if len(chunk) == 1:
-            batch.refuse(chunk[0].owner, "larger than Elasticsearch takes")
-            return
-        metrics.RETRIES.labels("split").inc(len(chunk))
-        middle = len(chunk) // 2
-        self._write(chunk[:middle], batch)
-        self._write(chunk[middle:], batch)
-
-
-def _settle(item: _Pending, what: Verdict, error: str, batch: _Batch) -> None:
-    match what:
-        case Verdict.DONE:
-            batch.outcomes["done"] += len(item.events)
-            for event in item.events:
-                metrics.written(event.type, event.occurred_at)
-        case Verdict.CONFLICT:
-            batch.later([item], "conflict")
-        case Verdict.LATER:
-            batch.later([item], "trouble")
-            batch.troubled = True
-        case Verdict.REFUSED:
-            batch.refuse(item, f"Elasticsearch: {error}")
-
-
-def _in_trouble(pending: Iterable[_Pending], error: BackendError, batch: _Batch) -> None:
-    if not error.retryable:
-        raise error
-    batch.later(pending, "trouble")
-    batch.troubled = True
+    def _still_written(self, pending: list[_Pending], patience: Patience) -> list[_Pending]:
+        """Without what was to go to an index that is gone from the set."""
+        targets = {*patience.insist(self._write_set.ask), self.names.groups}
+        return [item for item in pending if item.target in targets]
 
 
 def _deletions(pending: Iterable[_Pending]) -> set[tuple[str, str]]:
@@ -276,7 +224,7 @@ def _deletions(pending: Iterable[_Pending]) -> set[tuple[str, str]]:
 def _grouped(
     raw_events: Iterable[object], names: IndexNames, dead: list[tuple[object, str]]
 ) -> Iterable[_Pending]:
-    """The valid events by document; the others go to `dead`."""
+    """The valid events by document, the target its alias; the others go to `dead`."""
     groups: dict[tuple[str, str], _Pending] = {}
     for raw in raw_events:
         try:
@@ -289,8 +237,13 @@ def _grouped(
         group = groups.setdefault(address, _Pending(*address))
         group.raw.append(raw)
         group.events.append(event)
-        # Most likely there is no document yet: `create` finds out without a read.
-        group.read |= isinstance(event, RecordingSaved | GroupSaved) and (
-            event.version <= FIRST_VERSION
-        )
+        group.read = _is_fresh(group.events)
     return groups.values()
+
+
+def _is_fresh(events: Iterable[Event]) -> bool:
+    """Most likely there is no document yet: `create` finds out without a read."""
+    return any(
+        isinstance(event, RecordingSaved | GroupSaved) and event.version <= FIRST_VERSION
+        for event in events
+    )

@@ -17,6 +17,7 @@ from indexer.settling import Settler
 from indexer.sink import Sink
 from services.es_client import TIMEOUT_SECONDS, connect
 from services.indices import IndexNames
+from services.schema_version import refuse_another_version
 from services.settings import (
     ElasticsearchSettings,
     IndexSettings,
@@ -38,7 +39,9 @@ ARGUMENTS = (
 
 
 def run() -> int:
-    """Work until told to stop; returns the exit status. Raises SettingsError."""
+    """Work until told to stop; returns the exit status. Raises SettingsError;
+    SchemaVersionError.
+    """
     worker, broker = load(WorkerSettings), load(RedisSettings)
     settler = _settler(worker, broker)
     app = celery_app.make_app(broker, worker)
@@ -59,9 +62,12 @@ def run() -> int:
 
 
 def _settler(worker: WorkerSettings, broker: RedisSettings) -> Settler:
+    client = connect(load(ElasticsearchSettings), min(broker.deadline, TIMEOUT_SECONDS))
+    names = IndexNames(load(IndexSettings).prefix)
+    refuse_another_version(client, names)
     sink = Sink(
-        client=connect(load(ElasticsearchSettings), min(broker.deadline, TIMEOUT_SECONDS)),
-        names=IndexNames(load(IndexSettings).prefix),
+        client=client,
+        names=names,
         region_of=load(PhoneSettings).region_of,
         stopping=stopping,
         bulk_count=worker.bulk_count,

@@ -11,13 +11,38 @@ class IndexNames:
 
     @property
     def recordings(self) -> str:
-        """The alias that workers write and the API reads."""
+        """The alias that is read: of one index, always a whole one. Workers write elsewhere, see
+        `written`.
+        """
         return f"{self.prefix}-recordings"
 
     @property
     def first_recordings_index(self) -> str:
         """The index that `init` makes behind the alias."""
-        return f"{self.prefix}-recordings-000001"
+        return f"{self.recordings}-000001"
+
+    def next_recordings_index(self, index: str) -> str:
+        """The name after this one, for a reindex."""
+        return f"{self.recordings}-{int(index.rpartition('-')[2]) + 1:06}"
+
+    def written(self, index: str) -> str:
+        """The alias by which workers read and write this index of recordings, for ever this one.
+
+        An alias that moves from one index to another would not do: what was read of one index
+        (`if_seq_no`) could by chance allow a write to the other. The index's own name would not do
+        either: a write to an index that is gone would make it anew.
+        """
+        return f"{index}-write"
+
+    @property
+    def reindex(self) -> str:
+        """The alias of the state of a reindex, which says as well which indices are written."""
+        return f"{self.prefix}-reindex"
+
+    @property
+    def first_reindex_index(self) -> str:
+        """The index that `init` makes behind that alias."""
+        return f"{self.prefix}-reindex-000001"
 
     @property
     def groups(self) -> str:
@@ -46,4 +71,5 @@ class IndexNames:
             self.first_recordings_index,
             self.first_groups_index,
             self.first_dead_letters_index,
+            self.first_reindex_index,
         ]

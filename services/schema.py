@@ -116,7 +116,7 @@ FIELDS: Final[dict[str, Any]] = {
     "recordingId": _KEYWORD,
     "version": {"type": "long"},
     "deleted": {"type": "boolean"},
-    "writtenAt": _DATE,  # of a tombstone: its age counts from here
+    "writtenAt": _DATE,  # when the document last changed; the age of a tombstone counts from here
     # What an answer shows, in its own names.
     "ownerId": _GUID,
     "direction": _KEYWORD,

@@ -157,6 +157,26 @@ class RetentionSettings(BaseSettings):
     tombstones_days: Annotated[int, Field(ge=1, le=36_500)] = 90
 
 
+class ReindexSettings(BaseSettings):
+    """How fast a reindex may be, and how it reads an HTTP source.
+
+    slices: lanes that read and write beside each other.
+    documents_per_second: of all lanes together; 0 is as fast as Elasticsearch takes them.
+    bulk_count, bulk_bytes: documents and bytes (as sent) of one bulk request.
+    page_size: events asked for with one request of an HTTP source (also of `check`).
+    source_token: the bearer token of an HTTP source.
+    """
+
+    model_config = _config("RECORDINGS_REINDEX_")
+
+    slices: Annotated[int, Field(ge=1, le=32)] = 2
+    documents_per_second: Annotated[int, Field(ge=0)] = 0
+    bulk_count: Annotated[int, Field(ge=1, le=10_000)] = 500
+    bulk_bytes: Annotated[int, Field(ge=1_000, le=90_000_000)] = 5_000_000
+    page_size: Annotated[int, Field(ge=1, le=10_000)] = 500
+    source_token: SecretStr | None = None
+
+
 class ApiSettings(BaseSettings):
     """Where the API listens and what it allows; times in seconds.
 

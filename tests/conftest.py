@@ -38,3 +38,9 @@ def seed() -> int:
     seed = int(given) if given else random.SystemRandom().randrange(2**32)
     print(f"RECORDINGS_TEST_SEED={seed}")
     return seed
+
+
+@pytest.fixture
+def full() -> bool:
+    """Whether this is the long run."""
+    return os.environ.get("RECORDINGS_TEST_SIZE") == "full"

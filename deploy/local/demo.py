@@ -206,7 +206,10 @@ def _remove_indices(settings: dict[str, str]) -> None:
     """Those of an earlier demo may have the mapping of another state of the code."""
     names = IndexNames(settings["RECORDINGS_INDEX_PREFIX"])
     with Elasticsearch(settings["RECORDINGS_ELASTICSEARCH_URL"]) as client:
-        client.indices.delete(index=names.first_indices, ignore_unavailable=True)
+        after_a_reindex = list(client.indices.get(index=f"{names.recordings}-*"))
+        client.indices.delete(
+            index=[*names.first_indices, *after_a_reindex], ignore_unavailable=True
+        )
 
 
 def _port() -> int:

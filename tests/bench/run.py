@@ -18,13 +18,16 @@ from rich.console import Console
 from deploy.local.errors import StackError
 from services.errors import BackendError, SettingsError
 from services.es_client import failures_as_ours
-from tests.bench import indexing
+from tests.bench import indexing, reindexing
 from tests.bench.errors import BenchError
 from tests.bench.report import Report
 from tests.bench.stand import Stand, stand
 from tests.bench.usage import machine
 
-SECTIONS: Final[dict[str, Callable[[Stand], Report]]] = {"indexing": indexing.run}
+SECTIONS: Final[dict[str, Callable[[Stand], Report]]] = {
+    "indexing": indexing.run,
+    "reindex": reindexing.run,
+}
 FOLDER: Final = Path(__file__).parents[2] / ".bench"
 ROUNDS: Final = 5
 QUICK_ROUNDS: Final = 3

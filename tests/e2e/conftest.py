@@ -1,7 +1,6 @@
 """The programs as an operator runs them: processes, the broker, HTTP."""
 
 import contextlib
-import itertools
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 import jwt
 import pytest
+import redis
 import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -32,7 +32,8 @@ from services.settings import ElasticsearchSettings
 BIN = Path(sys.executable).parent
 KEY = ec.generate_private_key(ec.SECP256R1())
 PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-_databases = itertools.count(1)
+# Of Redis, for the deployments of one moment: each has its own, emptied when it ends.
+_free_databases = list(range(1, 10))
 
 
 def eventually(check: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -209,11 +210,12 @@ def make_deployment(
     @contextlib.contextmanager
     def make() -> Iterator[Deployment]:
         names = IndexNames(f"e2e-{uuid.uuid4().hex[:8]}")
-        broker = redis_url.rpartition("/")[0]
+        database = _free_databases.pop()
+        broker = f"{redis_url.rpartition('/')[0]}/{database}"
         environment = {
             "PATH": os.environ["PATH"],
             "RECORDINGS_ELASTICSEARCH_URL": elasticsearch_url,
-            "RECORDINGS_REDIS_URL": f"{broker}/{next(_databases)}",
+            "RECORDINGS_REDIS_URL": broker,
             "RECORDINGS_INDEX_PREFIX": names.prefix,
             "RECORDINGS_AUTH_PUBLIC_KEY": PEM,
             "RECORDINGS_AUTH_ISSUER": "tests",
@@ -226,7 +228,10 @@ def make_deployment(
                 yield deployment
             finally:
                 deployment.stop()
-                client.indices.delete(index=names.first_indices)
+                client.indices.delete(index=list(client.indices.get(index=f"{names.prefix}-*")))
+                with redis.Redis.from_url(broker) as emptied:
+                    emptied.flushdb()
+                _free_databases.append(database)
         shutil.rmtree(deployment.logs)
 
     return make

@@ -20,6 +20,7 @@ from elasticsearch import Elasticsearch
 
 from deploy.local.processes import marked
 from deploy.local.settings import state_root
+from services.indices import IndexNames
 
 CLONE = Path(__file__).parents[2]
 PREFIX = "e2e-demo"
@@ -42,8 +43,7 @@ def environment(elasticsearch_url: str, redis_url: str) -> Iterator[dict[str, st
     run("demo-down", environment)
     shutil.rmtree(home)
     with Elasticsearch(elasticsearch_url) as client:
-        client.indices.delete(index=f"{PREFIX}-recordings-000001,{PREFIX}-groups-000001")
-        client.indices.delete(index=f"{PREFIX}-dead-letters")
+        client.indices.delete(index=IndexNames(PREFIX).first_indices)
 
 
 @pytest.fixture(scope="module")

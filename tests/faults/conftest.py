@@ -47,12 +47,6 @@ def servers() -> Iterator[Stack]:
 
 
 @pytest.fixture
-def full() -> bool:
-    """Whether this is the long run."""
-    return os.environ.get("RECORDINGS_TEST_SIZE") == "full"
-
-
-@pytest.fixture
 def world(servers: Stack, tmp_path: Path) -> Iterator[World]:
     made = World(
         servers.elasticsearch.start(),

@@ -1,9 +1,10 @@
 """Thousands of events, shuffled and repeated, while workers, Elasticsearch and Redis are killed: in
 the end the index holds what the history says, document by document.
 
-Messages are published in as many portions as there are faults, each before its fault, so that
-there is always work to be interrupted. Which worker is killed, and how far into its work, follows
-from the seed; where exactly that finds it does not.
+Messages are published in as many portions as there are faults, each right before its fault and
+when the workers stand ready for it, so that there is always work to be interrupted. Which worker is
+killed, and how far into its work, follows from the seed; where exactly that finds it does not. A
+worker holds few messages at once here, so that a portion takes them both a while.
 """
 
 import time
@@ -20,7 +21,8 @@ from tests.faults.world import START_SECONDS, World, answers
 Fault = Literal["worker", "elasticsearch", "redis"]
 
 WORKERS: Final = 2
-LONGEST_SECONDS: Final = 0.7
+LONGEST_SECONDS: Final = 0.5
+PREFETCH: Final = 5
 
 
 def test_the_index_converges(world: World, servers: Stack, seed: int, full: bool) -> None:
@@ -32,11 +34,14 @@ def test_the_index_converges(world: World, servers: Stack, seed: int, full: bool
     faults = plan(random, kills)
     print(f"{len(events)} events in {len(messages)} messages; {', '.join(faults)}")
     for _ in range(WORKERS):
-        world.start_worker()
+        world.start_worker(prefetch=PREFETCH)
     began = time.monotonic()
+    interrupted = 0
     for fault, portion in zip(faults, portions(messages, len(faults)), strict=True):
-        world.publish(portion)
-        strike(world, servers, fault, random)
+        assert wait(lambda: world.listening() >= WORKERS, START_SECONDS), world.logs_of_all()
+        interrupted += strike(world, servers, fault, random, portion)
+    print(f"{interrupted} of {kills} killed workers held messages")
+    assert interrupted, "no worker was killed in the middle of its work"
     world.settle(600 if full else 120)
     print(f"settled after {time.monotonic() - began:.0f} s")
     world.assert_converged(history.outcomes(events), wrong)
@@ -54,29 +59,37 @@ def portions(messages: Sequence[Message], count: int) -> list[Sequence[Message]]
     return [messages[n::count] for n in range(count)]
 
 
-def strike(world: World, servers: Stack, fault: Fault, random: Random) -> None:
+def strike(
+    world: World, servers: Stack, fault: Fault, random: Random, portion: Sequence[Message]
+) -> int:
+    """Publish the portion and let the fault happen; how many killed workers held messages."""
+    interrupted = 0
     match fault:
         case "worker":
-            replace_worker(world, random)
+            world.publish(portion)
+            interrupted = replace_worker(world, random)
         case "elasticsearch":
             servers.elasticsearch.kill()
+            world.publish(portion)
             # One worker more dies while there is nobody to write to.
-            replace_worker(world, random)
+            interrupted = replace_worker(world, random)
             servers.elasticsearch.start()
             index = world.names.recordings
             assert wait(lambda: answers(world.elasticsearch, index), START_SECONDS)
         case "redis":
+            world.publish(portion)
             servers.redis.kill()
             servers.redis.start()
             world.redis.config_set("appendfsync", "always")
+    return interrupted
 
 
-def replace_worker(world: World, random: Random) -> None:
-    """Kill one of the workers in the middle of its work, and start another."""
+def replace_worker(world: World, random: Random) -> bool:
+    """Kill one of the workers and start another; whether messages were in work."""
     victim = random.choice(world.workers[-WORKERS:])
-    further = random.uniform(0, LONGEST_SECONDS)
-    assert wait(lambda: world.has_worked(victim), START_SECONDS), world.log_of(victim)
-    time.sleep(further)  # the random moment itself; nothing depends on its length
+    time.sleep(random.uniform(0, LONGEST_SECONDS))  # the random moment itself
     victim.kill()
     victim.wait()
-    world.start_worker()
+    held = world.unacknowledged() > 0
+    world.start_worker(prefetch=PREFETCH)
+    return held

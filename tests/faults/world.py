@@ -44,12 +44,15 @@ class World:
         self._publisher.conf.task_default_queue = QUEUE
 
     def start_worker(
-        self, elasticsearch_url: str | None = None, visibility_timeout: int = VISIBILITY_TIMEOUT
+        self,
+        elasticsearch_url: str | None = None,
+        visibility_timeout: int = VISIBILITY_TIMEOUT,
+        prefetch: int = 500,
     ) -> subprocess.Popen[bytes]:
         """A worker, which reaches Elasticsearch directly or through a proxy.
 
         It takes for lost what was taken longer ago than `visibility_timeout` (seconds), and waits
-        for Elasticsearch for a quarter of that.
+        for Elasticsearch for a quarter of that. It holds `prefetch` messages at once.
         """
         with (self.logs / f"worker-{len(self.workers)}.log").open("wb") as log:
             worker = subprocess.Popen(
@@ -60,6 +63,7 @@ class World:
                     "RECORDINGS_REDIS_URL": self.redis_url,
                     "RECORDINGS_INDEX_PREFIX": self.names.prefix,
                     "RECORDINGS_VISIBILITY_TIMEOUT": str(visibility_timeout),
+                    "RECORDINGS_WORKER_PREFETCH_COUNT": str(prefetch),
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -71,24 +75,39 @@ class World:
     def log_of(self, worker: subprocess.Popen[bytes]) -> str:
         return (self.logs / f"worker-{self.workers.index(worker)}.log").read_text()
 
+    def logs_of_all(self) -> str:
+        return "\n".join(self.log_of(worker) for worker in self.workers)
+
+    def listening(self) -> int:
+        """How many workers wait for a message."""
+        database = str(self.redis.get_connection_kwargs()["db"])
+        clients = self.redis.client_list()
+        return sum(one["db"] == database and "b" in one["flags"] for one in clients)
+
     def has_worked(self, worker: subprocess.Popen[bytes]) -> bool:
         """Whether it has applied events, or could not: it is in the middle of its work."""
         log = self.log_of(worker)
-        return "events_applied" in log or "events_given_back" in log
+        return "events_applied" in log or "messages_given_back" in log
 
     def terminate(self, worker: subprocess.Popen[bytes], seconds: float) -> int:
         """Ask it to stop; its exit status. Raises TimeoutExpired after so many seconds."""
         worker.send_signal(signal.SIGTERM)
         return worker.wait(timeout=seconds)
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Kill the workers, and close what was opened."""
         for worker in self.workers:
             worker.kill()
             worker.wait()
         self._publisher.close()
         self.redis.flushdb()
         self.redis.close()
-        self.elasticsearch.indices.delete(index=self.names.first_indices)
+
+    def close(self) -> None:
+        """The end; the indices are deleted."""
+        self.end()
+        indices = self.elasticsearch.indices.get(index=f"{self.names.prefix}-*")
+        self.elasticsearch.indices.delete(index=list(indices))
         self.elasticsearch.close()
 
     def publish(self, messages: Iterable[Message]) -> None:
@@ -130,15 +149,16 @@ class World:
         answer = self.elasticsearch.indices.stats(index=self.names.recordings, metric="indexing")
         return int(answer["_all"]["primaries"]["indexing"]["index_total"])
 
-    def outcomes(self) -> dict[Key, Outcome]:
-        """What the index says of every recording it has a document of."""
-        self.elasticsearch.indices.refresh(index=self.names.recordings)
+    def outcomes(self, index: str | None = None) -> dict[Key, Outcome]:
+        """What the index (that is read) says of every recording it has a document of."""
+        index = index or self.names.recordings
+        self.elasticsearch.indices.refresh(index=index)
         found: dict[Key, Outcome] = {}
-        for hit in scan(self.elasticsearch, index=self.names.recordings):
+        for hit in scan(self.elasticsearch, index=index):
             source = hit["_source"]
             key = (source["tenantId"], source["recordingId"])
             assert key not in found, f"two documents of {key}"
-            found[key] = _meaning(source)
+            found[key] = meaning(source)
         return found
 
     def dead_letters(self) -> list[tuple[Event, str]]:
@@ -150,13 +170,17 @@ class World:
 
     def assert_converged(self, expected: Mapping[Key, Outcome], wrong: Sequence[Event]) -> None:
         """The index and the dead letters hold exactly this, and the queue is empty."""
-        found = self.outcomes()
+        self.assert_index(self.names.recordings, expected)
+        assert _sorted(event for event, _ in self.dead_letters()) == _sorted(wrong)
+        assert (self.waiting(), self.unacknowledged()) == (0, 0)
+
+    def assert_index(self, index: str, expected: Mapping[Key, Outcome]) -> None:
+        """The index holds exactly this."""
+        found = self.outcomes(index)
         differing = [key for key in expected if found.get(key) != expected[key]]
         examples = [(key, expected[key], found.get(key)) for key in differing[:3]]
         assert not differing, f"{len(differing)} of {len(expected)} differ, as {examples}"
         assert not found.keys() - expected.keys()
-        assert _sorted(event for event, _ in self.dead_letters()) == _sorted(wrong)
-        assert (self.waiting(), self.unacknowledged()) == (0, 0)
 
 
 def _sorted(events: Iterable[Event]) -> list[bytes]:
@@ -171,7 +195,7 @@ def answers(client: Elasticsearch, index: str) -> bool:
         return False
 
 
-def _meaning(source: Mapping[str, Any]) -> Outcome:
+def meaning(source: Mapping[str, Any]) -> Outcome:
     """A document of the index as the contract would say it."""
     if source.get("deleted"):
         assert SPOKEN not in orjson.dumps(source).decode(), "a tombstone holds what was said"

@@ -28,7 +28,7 @@ def names(elasticsearch: Elasticsearch) -> Iterator[IndexNames]:
     names = IndexNames(f"test-{uuid.uuid4().hex[:8]}")
     admin.create_missing(elasticsearch, names)
     yield names
-    elasticsearch.indices.delete(index=names.first_indices)
+    elasticsearch.indices.delete(index=list(elasticsearch.indices.get(index=f"{names.prefix}-*")))
 
 
 @pytest.fixture(scope="module")

