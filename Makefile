@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help setup demo demo-down test test-differential test-faults test-api bench bench-quick lint lock
+.PHONY: help setup demo demo-down compose test test-differential test-faults test-api bench bench-quick lint lock pages
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-17s %s\n", $$1, $$2}'
@@ -29,6 +29,11 @@ demo: setup ## From nothing to answers on real HTTP, left running
 
 demo-down: setup ## Stop everything that make demo started
 	@$(BIN)/python -m deploy.local demo-down
+
+compose: setup ## The whole service in containers (Docker); tokens as for make demo
+	@RECORDINGS_AUTH_ISSUER=recordings-local RECORDINGS_AUTH_AUDIENCE=recordings-api \
+	  RECORDINGS_AUTH_PUBLIC_KEY="$$($(BIN)/python -m deploy.local public-key)" \
+	  docker compose -f deploy/compose.yaml up --build --wait
 
 test: lint ## All tests, on a real Elasticsearch and a real Redis
 	$(BIN)/python -m pytest
@@ -55,8 +60,14 @@ lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+pages: setup ## Write what is made from the code: settings, catalogue, dashboard
+	$(BIN)/python -m deploy.pages
+
 lock: ## Resolve the newest versions into the lock files (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --quiet --upgrade -o requirements.lock
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --quiet --upgrade -c requirements.lock -o requirements-dev.lock
+	echo hatchling | uv pip compile - --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate --quiet --upgrade -c requirements-dev.lock \
+	  -o deploy/requirements-build.lock

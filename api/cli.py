@@ -10,7 +10,8 @@ from aiohttp import web
 
 from api import openapi
 from api.app import create_app
-from api.protection import SERVER_OPTIONS
+from api.keys import FETCH_TIMEOUT_SECONDS
+from api.protection import PATIENCE_SECONDS, SERVER_OPTIONS
 from services.errors import SettingsError
 from services.es_client import connect
 from services.indices import IndexNames
@@ -45,8 +46,18 @@ def serve() -> None:
         loop=uvloop.new_event_loop(),
         access_log=None,
         print=lambda text: typer.echo(text, err=True),
-        shutdown_timeout=GRACE_SECONDS,
+        shutdown_timeout=longest_request(api) + GRACE_SECONDS,
         **SERVER_OPTIONS,
+    )
+
+
+def longest_request(api: ApiSettings) -> float:
+    """How long (seconds) an answer can take: so long a stop waits for those that were begun.
+
+    The keys, the groups, a place at the deep gate and at the other, and the search.
+    """
+    return (
+        FETCH_TIMEOUT_SECONDS + api.search_timeout + 2 * PATIENCE_SECONDS + api.search_timeout + 1
     )
 
 

@@ -53,7 +53,7 @@ def make_app(redis: RedisSettings, worker: WorkerSettings | None = None) -> Cele
     """A Celery application on this broker; the same for a worker and for who only publishes."""
     broker.install()
     register("json", dumps, _read_json, "application/json", "utf-8")
-    app = Celery("indexer", broker=redis.redis_url, set_as_current=False)
+    app = Celery("indexer", broker=redis.broker_url, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",

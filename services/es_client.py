@@ -17,6 +17,7 @@ from elasticsearch import (
 )
 
 from services.errors import BackendError
+from services.es_metrics import MeasuredAsyncTransport, MeasuredTransport
 from services.settings import ElasticsearchSettings
 
 TIMEOUT_SECONDS: Final = 30.0
@@ -36,7 +37,8 @@ class TooManyClausesError(BackendError):
 
 def _options(settings: ElasticsearchSettings) -> dict[str, Any]:
     key = settings.api_key
-    return {
+    authority = {"ca_certs": str(settings.ca_file)} if settings.ca_file else {}
+    return authority | {
         "hosts": str(settings.url).rstrip("/"),
         "api_key": key.get_secret_value() if key else None,
         "serializer": OrjsonSerializer(),
@@ -48,12 +50,17 @@ def _options(settings: ElasticsearchSettings) -> dict[str, Any]:
 
 def connect(settings: ElasticsearchSettings, timeout: float = TIMEOUT_SECONDS) -> Elasticsearch:
     """A client for the indexer and its commands; `timeout` of one request in seconds."""
-    return Elasticsearch(**_options(settings) | {"request_timeout": timeout})
+    options = _options(settings) | {"request_timeout": timeout}
+    return Elasticsearch(**options, transport_class=MeasuredTransport)
 
 
 def connect_async(settings: ElasticsearchSettings, connections: int) -> AsyncElasticsearch:
     """A client for the API, which sends so many requests at once; further ones wait."""
-    return AsyncElasticsearch(**_options(settings), connections_per_node=connections)
+    return AsyncElasticsearch(
+        **_options(settings),
+        connections_per_node=connections,
+        transport_class=MeasuredAsyncTransport,
+    )
 
 
 @contextmanager

@@ -7,10 +7,12 @@ as a file in /run/secrets works too (for secrets); the environment wins over the
 
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     AnyHttpUrl,
     Field,
+    FilePath,
     SecretStr,
     StringConstraints,
     ValidationError,
@@ -36,16 +38,32 @@ def _config(prefix: str) -> SettingsConfigDict:
 
 
 class ElasticsearchSettings(BaseSettings):
-    """Where Elasticsearch is."""
+    """Where Elasticsearch is.
+
+    url: the address of Elasticsearch.
+    api_key: as Elasticsearch gave it, encoded; without it requests are anonymous.
+    ca_file: the authority (PEM) that signed the certificate of an https address, where the
+    system's own authorities did not.
+    """
 
     model_config = _config("RECORDINGS_ELASTICSEARCH_")
 
     url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:9200")
     api_key: SecretStr | None = None
+    ca_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _an_authority_is_for_https(self) -> Self:
+        if self.ca_file and self.url.scheme != "https":
+            raise ValueError("RECORDINGS_ELASTICSEARCH_CA_FILE needs an https address")
+        return self
 
 
 class IndexSettings(BaseSettings):
-    """How the indices are called, and how the text of a tenant's telephone numbers is read."""
+    """How the indices are called.
+
+    prefix: what their names begin with; the same for all programs.
+    """
 
     model_config = _config("RECORDINGS_INDEX_")
 
@@ -53,10 +71,12 @@ class IndexSettings(BaseSettings):
 
 
 class PhoneSettings(BaseSettings):
-    """The region (ISO 3166) that a number without a country code belongs to.
+    """Where a telephone number without a country code belongs to.
 
-    `regions` maps tenants to theirs, as JSON: RECORDINGS_PHONE_REGIONS='{"acme": "IT"}'.
     Both programs need the same values: one writes the numbers, the other looks them up.
+
+    region: the region of every tenant (ISO 3166), `IT` for example; the same for API and workers.
+    regions: the regions of single tenants, as JSON: `{"acme": "IT"}`; the same for API and workers.
     """
 
     model_config = _config("RECORDINGS_PHONE_")
@@ -69,7 +89,11 @@ class PhoneSettings(BaseSettings):
 
 
 class RedisSettings(BaseSettings):
-    """The broker, and how long (seconds) a lost worker's messages stay away from the others."""
+    """The broker.
+
+    redis_url: the address of Redis; `rediss://` is TLS, whose authority `?ssl_ca_certs=FILE` names.
+    visibility_timeout: how long (seconds) a lost worker's messages stay away from the others.
+    """
 
     model_config = _config("RECORDINGS_")
 
@@ -77,6 +101,14 @@ class RedisSettings(BaseSettings):
         "redis://127.0.0.1:6379/0"
     )
     visibility_timeout: Annotated[int, Field(ge=2, le=86_400)] = 300
+
+    @property
+    def broker_url(self) -> str:
+        """The address for Celery, which by itself takes any certificate."""
+        address = urlsplit(self.redis_url)
+        if address.scheme != "rediss" or "ssl_" in address.query:
+            return self.redis_url
+        return f"{self.redis_url}{'&' if address.query else '?'}ssl_cert_reqs=required"
 
     @property
     def deadline(self) -> float:
@@ -113,7 +145,9 @@ class RetentionSettings(BaseSettings):
     """How many days things are kept, for `purge`.
 
     queue_days: how long a message can be in the queue; nothing is removed from there.
-    tombstones_days: at least as long as both others, else `purge` refuses.
+    dead_letters_days: how long a dead letter is kept.
+    tombstones_days: how long a deleted thing is remembered; at least as long as both others, else
+    `purge` refuses.
     """
 
     model_config = _config("RECORDINGS_RETENTION_")
@@ -146,10 +180,14 @@ class ReindexSettings(BaseSettings):
 class ApiSettings(BaseSettings):
     """Where the API listens and what it allows; times in seconds.
 
-    max_searches: at once, of one process; more wait a moment, then are answered with 503.
+    host, port: the address that the API listens on.
+    base_path: what stands before `/v1/recordings`, `/voice-analytics` for example.
+    max_quantity: recordings of one page.
+    search_timeout: seconds that one search of Elasticsearch may take.
+    max_searches: searches at once, of one process; more wait a moment, then are answered with 503.
     cursor_key: what cursors are signed with. Replicas must share it, else one does not take the
     cursors of another. Without it each process makes a key of its own, and cursors end with it.
-    cursor_lifetime: how long after its page a cursor is taken.
+    cursor_lifetime: how long (seconds) after its page a cursor is taken.
     """
 
     model_config = _config("RECORDINGS_API_")
@@ -165,7 +203,13 @@ class ApiSettings(BaseSettings):
 
 
 class AuthSettings(BaseSettings):
-    """What a token is verified against: a JWKS address or one public key, issuer and audience."""
+    """What a token is verified against.
+
+    jwks_url: where the keys of tokens are (JWKS); this or the public key, not both.
+    public_key: the only key of tokens (PEM).
+    issuer: the `iss` of tokens.
+    audience: the `aud` of tokens.
+    """
 
     model_config = _config("RECORDINGS_AUTH_")
 

@@ -123,6 +123,13 @@ def token(
         )
 
 
+@app.command("public-key")
+def public_key() -> None:
+    """Print what such tokens are verified with (PEM), and nothing else."""
+    with reporting():
+        typer.echo(keys.public_key(default_home()))
+
+
 @contextmanager
 def reporting() -> Iterator[None]:
     """Turn what ends a command early into one line and an exit status."""

@@ -3,7 +3,14 @@
 import pytest
 
 from services.errors import SettingsError
-from services.settings import ApiSettings, AuthSettings, IndexSettings, PhoneSettings, load
+from services.settings import (
+    ApiSettings,
+    AuthSettings,
+    IndexSettings,
+    PhoneSettings,
+    RedisSettings,
+    load,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,3 +47,20 @@ def test_a_tenant_has_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECORDINGS_PHONE_REGIONS", '{"acme": "IT"}')
     phones = load(PhoneSettings)
     assert (phones.region_of("acme"), phones.region_of("other")) == ("IT", "DE")
+
+
+@pytest.mark.parametrize(
+    ("given", "for_celery"),
+    [
+        pytest.param("redis://r/0", "redis://r/0", id="no TLS"),
+        pytest.param("rediss://r/0", "rediss://r/0?ssl_cert_reqs=required", id="verified"),
+        pytest.param(
+            "rediss://r/0?db=1", "rediss://r/0?db=1&ssl_cert_reqs=required", id="beside another"
+        ),
+        pytest.param(
+            "rediss://r/0?ssl_ca_certs=ca.pem", "rediss://r/0?ssl_ca_certs=ca.pem", id="authority"
+        ),
+    ],
+)
+def test_the_certificate_of_redis_is_always_verified(given: str, for_celery: str) -> None:
+    assert RedisSettings(redis_url=given).broker_url == for_celery
