@@ -11,6 +11,7 @@ CREATED_OR_DONE: Final = 300
 CONFLICT: Final = 409
 # What a verdict needs of an answer.
 ANSWER: Final = ("errors", "items.*.status", "items.*.error.type")
+NOT_ALLOWED: Final = frozenset({401, 403})
 NO_INDEX: Final = "index_not_found_exception"
 
 T = TypeVar("T")
@@ -47,8 +48,9 @@ def verdict(item: Mapping[str, Any]) -> tuple[Verdict, str]:
         return Verdict.DONE, error
     if status == CONFLICT:
         return Verdict.CONFLICT, error
-    # An index that is missing comes back; an event that is put away does not.
-    if status in RETRYABLE_STATUS or error == NO_INDEX:
+    # An index that is missing, and a right that our key lacks, can come back; an event that is put
+    # away does not.
+    if status in RETRYABLE_STATUS | NOT_ALLOWED or error == NO_INDEX:
         return Verdict.LATER, error
     return Verdict.REFUSED, error
 
