@@ -88,6 +88,10 @@ class RecordingSearch:
     timeout: float
     gate: Gate
     _deep: Gate = field(default_factory=lambda: Gate(DEEP_AT_ONCE))
+    _searching: AsyncElasticsearch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._searching = self.client.options(request_timeout=self.timeout + 1)
 
     async def page(self, principal: Principal, search: Search) -> Page:
         """One page of what the principal may see.
@@ -100,7 +104,7 @@ class RecordingSearch:
                 await held.enter_async_context(self._deep.entered())
             await held.enter_async_context(self.gate.entered())
             with failures_as_ours():
-                answer = await self.client.options(request_timeout=self.timeout + 1).search(
+                answer = await self._searching.search(
                     index=self.names.recordings,
                     **search_body(principal, search, self.names),
                     timeout=f"{int(self.timeout * 1000)}ms",
