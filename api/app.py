@@ -9,6 +9,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from api import metrics
 from api.auth import Authenticator
+from api.backend import Backend
 from api.cursors import Cursors
 from api.docs import Docs
 from api.handlers import Handlers
@@ -16,7 +17,6 @@ from api.keys import keys_from
 from api.problems import answer_every_request, answer_what_is_no_request
 from api.protection import Gate, refuse_bodies
 from api.search import RecordingSearch
-from services.es_client import connect_async
 from services.indices import IndexNames
 from services.settings import (
     ApiSettings,
@@ -33,11 +33,11 @@ log = structlog.get_logger("api")
 def create_app(api: ApiSettings) -> web.Application:
     """The application; the other settings are read here too. Raises SettingsError."""
     auth = load(AuthSettings)
-    client = connect_async(load(ElasticsearchSettings), connections=api.max_searches)
+    backend = Backend.of(load(ElasticsearchSettings))
     names = IndexNames(load(IndexSettings).prefix)
     handlers = Handlers(
         authenticator=Authenticator(keys_from(auth), auth.issuer, auth.audience),
-        search=RecordingSearch(client, names, api.search_timeout, Gate(api.max_searches)),
+        search=RecordingSearch(backend, names, api.search_timeout, Gate(api.max_searches)),
         phones=load(PhoneSettings),
         cursors=Cursors(_cursor_key(api), api.cursor_lifetime),
         max_quantity=api.max_quantity,
@@ -45,14 +45,14 @@ def create_app(api: ApiSettings) -> web.Application:
 
     docs = Docs.of(api)
 
-    async def close_client(_: web.Application) -> AsyncIterator[None]:
+    async def close_connections(_: web.Application) -> AsyncIterator[None]:
         yield
-        await client.close()
+        backend.close()
 
     # The framework has no other place to say how such errors look.
     RequestHandler.handle_error = answer_what_is_no_request  # type: ignore[assignment,method-assign]
     app = web.Application(middlewares=[metrics.measure, answer_every_request, refuse_bodies])
-    app.cleanup_ctx.append(close_client)
+    app.cleanup_ctx.append(close_connections)
     app.add_routes(
         [
             web.get(f"{api.base_path}/v1/recordings", handlers.list_recordings),

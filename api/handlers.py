@@ -42,14 +42,13 @@ class Handlers:
         limits = Limits(self.max_quantity, self.phones.region_of(principal.tenant_id))
         asked = query_string.read(_query_string(request), limits)
         await self._refuse_others(principal, asked)
-        walk = walk_of(principal, asked)
-        after = None if asked.cursor is None else self.cursors.read(asked.cursor, walk)
+        after = self._after(principal, asked)
         try:
             page = await self.search.page(principal, _search_for(asked, after))
         except TooManyClausesError:
             refuse_wide_prefixes(asked)
             raise
-        next_cursor = self._next_cursor(asked, page, walk)
+        next_cursor = self._next_cursor(principal, asked, page)
         if asked.highlight:
             # A thousand long calls are half a second's work: others are answered meanwhile.
             return _json(await asyncio.to_thread(present_page, page, asked, next_cursor))
@@ -85,11 +84,18 @@ class Handlers:
             detail = "users names somebody whom you may not see"
             raise CallerError("forbidden", detail, parameter="users")
 
-    def _next_cursor(self, asked: ListParameters, page: Page, walk: bytes) -> str | None:
+    def _after(self, principal: Principal, asked: ListParameters) -> SortValues | None:
+        """Where a walk goes on. Raises CallerError."""
+        if asked.cursor is None:
+            return None
+        return self.cursors.read(asked.cursor, walk_of(principal, asked))
+
+    def _next_cursor(self, principal: Principal, asked: ListParameters, page: Page) -> str | None:
         """Where to go on; None on the last page, which is known by the one hit more."""
         if asked.cursor is None or len(page.hits) <= asked.quantity:
             return None
-        return self.cursors.write(page.hits[asked.quantity - 1].sort, walk)
+        last = page.hits[asked.quantity - 1]
+        return self.cursors.write(last.sort, walk_of(principal, asked))
 
 
 def _search_for(asked: ListParameters, after: SortValues | None) -> Search:

@@ -6,7 +6,7 @@ wrong into a problem. What is not the caller's fault is logged by its kind, and 
 """
 
 import re
-import uuid
+import secrets
 from collections.abc import Mapping
 from typing import Final
 
@@ -75,7 +75,7 @@ def problem(
 async def answer_every_request(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id and answer its errors as problems."""
     given = request.headers.get("X-Request-ID", "")
-    request[REQUEST_ID] = given if _PLAIN_TOKEN.fullmatch(given) else uuid.uuid4().hex
+    request[REQUEST_ID] = given if _PLAIN_TOKEN.fullmatch(given) else secrets.token_hex(16)
     try:
         response = await handler(request)
     except CallerError as error:
@@ -104,7 +104,7 @@ def answer_what_is_no_request(
     """
     if request.writer.output_size > 0:
         raise ConnectionError("an answer has been begun")
-    request[REQUEST_ID] = uuid.uuid4().hex
+    request[REQUEST_ID] = secrets.token_hex(16)
     if status < 500:
         detail = "the request is not HTTP, or its first line or a header is too long"
         response = problem(request, status, "bad_request", detail)

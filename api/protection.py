@@ -1,8 +1,6 @@
 """What keeps one caller from harming the others: bounds on requests and on searches at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -38,18 +36,19 @@ class Gate:
     def __post_init__(self) -> None:
         self._places = asyncio.Semaphore(self.at_once)
 
-    @asynccontextmanager
-    async def entered(self) -> AsyncIterator[None]:
-        """Hold a place. Raises BackendError when none gets free in time."""
+    async def __aenter__(self) -> None:
+        """Take a place. Raises BackendError when none gets free in time."""
+        if not self._places.locked():
+            await self._places.acquire()  # at once
+            return
         try:
             async with asyncio.timeout(self.patience):
                 await self._places.acquire()
         except TimeoutError:
             raise BackendError("too many searches at once", retryable=True) from None
-        try:
-            yield
-        finally:
-            self._places.release()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.release()
 
 
 @web.middleware

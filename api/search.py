@@ -12,12 +12,10 @@ thrown away. So the memory is bounded by how many deep searches run at once, and
 """
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from elasticsearch import AsyncElasticsearch
-
+from api.backend import Backend
 from api.cursors import SortValues
 from api.orders import Order, by, is_scored
 from api.parameters import NEWEST_FIRST
@@ -26,20 +24,16 @@ from api.query.compiler import Clause
 from services.acl import Principal, group_documents, visible_to
 from services.documents import DISPLAY_FIELDS
 from services.errors import BackendError
-from services.es_client import failures_as_ours
 from services.indices import IndexNames
 
 MAX_ID_CHARACTERS: Final = 256
+READY_SECONDS: Final = 2.0
 # Of an answer of Elasticsearch, what is read.
-_NEEDED: Final = [
-    "timed_out",
-    "_shards.failed",
-    "hits.total.value",
-    "hits.hits._source",
-    "hits.hits.sort",
-    "hits.hits.highlight",
-    "aggregations",
-]
+_NEEDED: Final = (
+    "timed_out,_shards.failed,hits.total.value,"
+    "hits.hits._source,hits.hits.sort,hits.hits.highlight,aggregations"
+)
+_WHOLE: Final = "allow_partial_search_results=false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +77,11 @@ class Page:
 class RecordingSearch:
     """Searches one alias; `timeout` in seconds is passed on to Elasticsearch."""
 
-    client: AsyncElasticsearch
+    backend: Backend
     names: IndexNames
     timeout: float
     gate: Gate
     _deep: Gate = field(default_factory=lambda: Gate(DEEP_AT_ONCE))
-    _searching: AsyncElasticsearch = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._searching = self.client.options(request_timeout=self.timeout + 1)
 
     async def page(self, principal: Principal, search: Search) -> Page:
         """One page of what the principal may see.
@@ -99,18 +89,15 @@ class RecordingSearch:
         Raises BackendError; never answers from a part of the shards. Cancelling it closes the
         connection, and by that Elasticsearch cancels the search.
         """
-        async with AsyncExitStack() as held:
-            if search.start + search.size > DEEP_WINDOW:
-                await held.enter_async_context(self._deep.entered())
-            await held.enter_async_context(self.gate.entered())
-            with failures_as_ours():
-                answer = await self._searching.search(
-                    index=self.names.recordings,
-                    **search_body(principal, search, self.names),
-                    timeout=f"{int(self.timeout * 1000)}ms",
-                    allow_partial_search_results=False,
-                    filter_path=_NEEDED,
-                )
+        if search.start + search.size > DEEP_WINDOW:
+            async with self._deep:
+                return await self._page(principal, search)
+        return await self._page(principal, search)
+
+    async def _page(self, principal: Principal, search: Search) -> Page:
+        body = search_body(principal, search, self.names, self.timeout)
+        async with self.gate:
+            answer = await self.backend.ask(search_path(self.names), body, self.timeout + 1)
         if answer.get("timed_out") or answer["_shards"]["failed"]:
             raise BackendError("Elasticsearch answered in part", retryable=True)
         hits = answer["hits"]
@@ -133,10 +120,8 @@ class RecordingSearch:
         """The members of the principal's groups, as lower-case GUIDs. Raises BackendError."""
         if not principal.groups:
             return frozenset()
-        with failures_as_ours():
-            found = await self.client.options(request_timeout=self.timeout).mget(
-                index=self.names.groups, ids=group_documents(principal), source_includes="members"
-            )
+        path = f"/{self.names.groups}/_mget?_source_includes=members"
+        found = await self.backend.ask(path, {"ids": group_documents(principal)}, self.timeout)
         if any("error" in document for document in found["docs"]):
             raise BackendError("groups cannot be read", retryable=True)
         groups = [document["_source"] for document in found["docs"] if document["found"]]
@@ -144,27 +129,33 @@ class RecordingSearch:
 
     async def check(self) -> None:
         """Raises BackendError unless the index can be searched."""
-        with failures_as_ours():
-            await self.client.options(request_timeout=2).search(
-                index=self.names.recordings,
-                size=0,
-                terminate_after=1,
-                allow_partial_search_results=False,
-            )
+        path = f"/{self.names.recordings}/_search?{_WHOLE}"
+        await self.backend.ask(path, {"size": 0, "terminate_after": 1}, READY_SECONDS)
 
 
-def search_body(principal: Principal, search: Search, names: IndexNames) -> dict[str, Any]:
-    """The search as sent: the access rule outermost, words scored only where the order needs it."""
+def search_path(names: IndexNames) -> str:
+    """Where a search is sent: never answered in part, and no more of the answer than is read."""
+    return f"/{names.recordings}/_search?{_WHOLE}&filter_path={_NEEDED}"
+
+
+def search_body(
+    principal: Principal, search: Search, names: IndexNames, timeout: float
+) -> dict[str, Any]:
+    """The search as sent: the access rule outermost, words scored only where the order needs it.
+
+    `timeout` in seconds.
+    """
     allowed = visible_to(principal, names.groups)
     scored = search.words if is_scored(search.order) else []
     filters = search.filters if scored else [*search.filters, *search.words]
     body = {
         "query": {"bool": {"filter": [*allowed, *filters], "must": scored}},
         "sort": search.order,
-        "from_": search.start,
+        "from": search.start,
         "size": search.size,
         "track_total_hits": True,
-        "source_includes": [*DISPLAY_FIELDS, *search.extra_fields],
+        "_source": [*DISPLAY_FIELDS, *search.extra_fields],
+        "timeout": f"{int(timeout * 1000)}ms",
         "search_after": search.after,
         "aggregations": search.aggregations,
         "highlight": search.highlight,

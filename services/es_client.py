@@ -1,23 +1,16 @@
-"""Clients for Elasticsearch, and its failures as ours.
+"""The client of the indexer for Elasticsearch, and the failures of Elasticsearch as ours.
 
-The clients never retry by themselves: who calls knows the deadline. A search has a caller waiting,
-a bulk request merges again first.
+The client never retries by itself: who calls knows the deadline. A bulk request merges again first.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from elasticsearch import (
-    ApiError,
-    AsyncElasticsearch,
-    Elasticsearch,
-    OrjsonSerializer,
-    TransportError,
-)
+from elasticsearch import ApiError, Elasticsearch, OrjsonSerializer, TransportError
 
 from services.errors import BackendError
-from services.es_metrics import MeasuredAsyncTransport, MeasuredTransport
+from services.es_metrics import MeasuredTransport
 from services.settings import ElasticsearchSettings
 
 TIMEOUT_SECONDS: Final = 30.0
@@ -35,31 +28,19 @@ class TooManyClausesError(BackendError):
     """A query stands for more clauses than Elasticsearch takes in one search."""
 
 
-def _options(settings: ElasticsearchSettings) -> dict[str, Any]:
-    key = settings.api_key
-    authority = {"ca_certs": str(settings.ca_file)} if settings.ca_file else {}
-    return authority | {
-        "hosts": str(settings.url).rstrip("/"),
-        "api_key": key.get_secret_value() if key else None,
-        "serializer": OrjsonSerializer(),
-        "max_retries": 0,
-        "retry_on_timeout": False,
-        "request_timeout": TIMEOUT_SECONDS,
-    }
-
-
 def connect(settings: ElasticsearchSettings, timeout: float = TIMEOUT_SECONDS) -> Elasticsearch:
     """A client for the indexer and its commands; `timeout` of one request in seconds."""
-    options = _options(settings) | {"request_timeout": timeout}
-    return Elasticsearch(**options, transport_class=MeasuredTransport)
-
-
-def connect_async(settings: ElasticsearchSettings, connections: int) -> AsyncElasticsearch:
-    """A client for the API, which sends so many requests at once; further ones wait."""
-    return AsyncElasticsearch(
-        **_options(settings),
-        connections_per_node=connections,
-        transport_class=MeasuredAsyncTransport,
+    key = settings.api_key
+    authority: dict[str, Any] = {"ca_certs": str(settings.ca_file)} if settings.ca_file else {}
+    return Elasticsearch(
+        str(settings.url).rstrip("/"),
+        api_key=key.get_secret_value() if key else None,
+        serializer=OrjsonSerializer(),
+        max_retries=0,
+        retry_on_timeout=False,
+        request_timeout=timeout,
+        transport_class=MeasuredTransport,
+        **authority,
     )
 
 
@@ -69,15 +50,16 @@ def failures_as_ours() -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        if error.status_code == TOO_LARGE:
-            raise TooLargeError("Elasticsearch answered 413", retryable=False) from error
-        if error.status_code == BAD_REQUEST and _TOO_MANY_CLAUSES in str(error.info):
-            raise TooManyClausesError("Elasticsearch: too many clauses", retryable=False) from error
-        retryable = (
-            error.status_code in RETRYABLE_STATUS or error.error == "index_not_found_exception"
-        )
-        raise BackendError(
-            f"Elasticsearch answered {error.status_code} {error.error}", retryable=retryable
-        ) from error
+        raise failure(error.status_code, error.error, str(error.info)) from error
     except TransportError as error:
         raise BackendError(f"Elasticsearch: {type(error).__name__}", retryable=True) from error
+
+
+def failure(status: int, kind: str, text: str) -> BackendError:
+    """What an answer of this status (400 or more), type of error and text is for us."""
+    if status == TOO_LARGE:
+        return TooLargeError("Elasticsearch answered 413", retryable=False)
+    if status == BAD_REQUEST and _TOO_MANY_CLAUSES in text:
+        return TooManyClausesError("Elasticsearch: too many clauses", retryable=False)
+    retryable = status in RETRYABLE_STATUS or kind == "index_not_found_exception"
+    return BackendError(f"Elasticsearch answered {status} {kind}", retryable=retryable)

@@ -10,13 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from elastic_transport import (
-    AsyncTransport,
-    ConnectionTimeout,
-    Transport,
-    TransportApiResponse,
-    TransportError,
-)
+from elastic_transport import ConnectionTimeout, Transport, TransportApiResponse, TransportError
 from prometheus_client import Histogram
 
 SECONDS: Final = Histogram(
@@ -39,21 +33,8 @@ class MeasuredTransport(Transport):
 
     def perform_request(self, method: str, target: str, **options: Any) -> TransportApiResponse:
         """Send the request and measure it. Raises what the library raises."""
-        with _measured(target) as call:
+        with measured(target) as call:
             response = super().perform_request(method, target, **options)
-            call.outcome = outcome_of(response.meta.status)
-        return response
-
-
-class MeasuredAsyncTransport(AsyncTransport):
-    """The transport of the API."""
-
-    async def perform_request(  # type: ignore[override]  # as the superclass does it
-        self, method: str, target: str, **options: Any
-    ) -> TransportApiResponse:
-        """Send the request and measure it. Raises what the library raises."""
-        with _measured(target) as call:
-            response = await super().perform_request(method, target, **options)
             call.outcome = outcome_of(response.meta.status)
         return response
 
@@ -75,14 +56,15 @@ def operation_of(target: str) -> str:
 
 
 @contextmanager
-def _measured(target: str) -> Iterator[_Call]:
+def measured(target: str) -> Iterator[_Call]:
+    """Measure a call of this path, whose outcome is set on what is handed out."""
     call, began = _Call(), time.perf_counter()
     try:
         yield call
-    except ConnectionTimeout:
+    except (ConnectionTimeout, TimeoutError):
         call.outcome = "timeout"
         raise
-    except TransportError:
+    except (TransportError, OSError):
         call.outcome = "unreachable"
         raise
     finally:

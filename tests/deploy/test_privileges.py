@@ -17,10 +17,11 @@ from typing import Any, Final
 
 import pytest
 from celery import Celery
-from elasticsearch import AsyncElasticsearch, AuthorizationException, Elasticsearch
+from elasticsearch import AuthorizationException, Elasticsearch
 from pydantic import AnyHttpUrl, SecretStr
 from typer.testing import CliRunner
 
+from api.backend import Backend
 from api.protection import Gate
 from api.search import RecordingSearch, Search
 from deploy.local.errors import StackError
@@ -165,12 +166,14 @@ def as_api(place: Place, key: str, names: IndexNames) -> None:
 
 async def _search(place: Place, key: str, names: IndexNames) -> None:
     supervisor = Principal("acme", USER, Role.SUPERVISOR, ("g-1",))
-    async with AsyncElasticsearch(place.url, api_key=key) as client:
-        search = RecordingSearch(client, names, timeout=10.0, gate=Gate(16))
-        await search.check()
-        await search.page(supervisor, Search(size=10))
-        await search.one(supervisor, "r-1")
-        await search.supervised_by(supervisor)
+    settings = ElasticsearchSettings(url=AnyHttpUrl(place.url), api_key=SecretStr(key))
+    backend = Backend.of(settings)
+    search = RecordingSearch(backend, names, timeout=10.0, gate=Gate(16))
+    await search.check()
+    await search.page(supervisor, Search(size=10))
+    await search.one(supervisor, "r-1")
+    await search.supervised_by(supervisor)
+    backend.close()
 
 
 def as_operator(place: Place, key: str, names: IndexNames) -> None:

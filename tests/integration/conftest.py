@@ -5,14 +5,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from elasticsearch import AsyncElasticsearch, Elasticsearch, OrjsonSerializer
+from elasticsearch import Elasticsearch, OrjsonSerializer
+from pydantic import AnyHttpUrl
 
+from api.backend import Backend
 from api.protection import Gate
 from api.search import RecordingSearch
 from indexer import admin
 from indexer.celery_app import StopFlag
 from indexer.sink import Sink
 from services.indices import IndexNames
+from services.settings import ElasticsearchSettings
 
 Apply = Callable[..., None]
 
@@ -56,5 +59,6 @@ def sink(make_sink: Callable[..., Sink]) -> Sink:
 
 @pytest.fixture
 async def search(elasticsearch_url: str, names: IndexNames) -> Any:
-    async with AsyncElasticsearch(elasticsearch_url) as client:
-        yield RecordingSearch(client, names, timeout=10.0, gate=Gate(16))
+    backend = Backend.of(ElasticsearchSettings(url=AnyHttpUrl(elasticsearch_url)))
+    yield RecordingSearch(backend, names, timeout=10.0, gate=Gate(16))
+    backend.close()

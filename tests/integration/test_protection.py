@@ -121,14 +121,14 @@ def unavailable(answer: Answer) -> bool:
 
 async def test_the_gate_lets_in_so_many_and_frees_every_place() -> None:
     gate = Gate(2, patience=0.01)
-    async with gate.entered(), gate.entered():
+    async with gate, gate:
         with pytest.raises(BackendError, match="too many"):
-            async with gate.entered():
+            async with gate:
                 pytest.fail("a third came in")
     with pytest.raises(ZeroDivisionError):
-        async with gate.entered():
+        async with gate:
             raise ZeroDivisionError
-    async with gate.entered(), gate.entered():
+    async with gate, gate:
         pass
 
 
@@ -136,7 +136,7 @@ async def test_who_waits_gets_the_next_place() -> None:
     gate, order = Gate(1, patience=10), list[int]()
 
     async def enter(number: int) -> None:
-        async with gate.entered():
+        async with gate:
             order.append(number)
             await asyncio.sleep(0)
 
