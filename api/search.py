@@ -3,24 +3,27 @@
 `visible_to(principal)` stands round every search: no filter can widen it.
 
 Pages are windows (`from` and `size`) of one sorted search, up to 100,000 deep: the index allows it
-(`max_result_window`). A window of 100,000 costs Elasticsearch one pass over what was found and a
-queue of that many entries of two sort values, some 25 MB for the moment, as it fetches the page's
-documents alone; on 120,000 recordings the last window took twice as long as the first. Going there
-in steps of `search_after` would be ten such passes, and send 100,000 sort values to this side to be
-thrown away. So the memory is bounded by how many deep searches run at once, and that is what
-`api.protection` bounds.
+(`max_result_window`). By date, far windows are sought (`api.seeking`). In other orders a window of
+100,000 costs Elasticsearch one pass over what was found and a queue of that many entries of two
+sort values, some 25 MB for the moment. Going there in steps of `search_after` would be ten such
+passes, and send 100,000 sort values to this side to be thrown away. So the memory is bounded by how
+many deep searches run at once, and that is what `api.protection` bounds.
 """
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from api import seeking
 from api.backend import Backend
 from api.cursors import SortValues
 from api.orders import Order, by, is_scored
 from api.parameters import NEWEST_FIRST
 from api.protection import DEEP_AT_ONCE, DEEP_WINDOW, Gate
 from api.query.compiler import Clause
+from api.seeking import Stretch
 from services.acl import Principal, group_documents, visible_to
 from services.documents import DISPLAY_FIELDS
 from services.errors import BackendError
@@ -53,6 +56,19 @@ class Search:
     aggregations: dict[str, Any] = field(default_factory=dict)
     highlight: dict[str, Any] = field(default_factory=dict)
     extra_fields: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> int:
+        """The rank after the window's last."""
+        return self.start + self.size
+
+    def counting(self, aggregations: dict[str, Any]) -> "Search":
+        """The same without a page: what was found is counted."""
+        return replace(self, size=0, start=0, after=None, aggregations=aggregations, highlight={})
+
+    def only(self, clause: Clause) -> "Search":
+        """The same with one filter more."""
+        return replace(self, filters=[*self.filters, clause])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +105,57 @@ class RecordingSearch:
         Raises BackendError; never answers from a part of the shards. Cancelling it closes the
         connection, and by that Elasticsearch cancels the search.
         """
-        if search.start + search.size > DEEP_WINDOW:
-            async with self._deep:
-                return await self._page(principal, search)
-        return await self._page(principal, search)
+        if not seeking.helps(search.order, search.start):
+            return await self._page(principal, search)
+        try:
+            async with asyncio.timeout(self.timeout + 1):
+                return await self._sought(principal, search)
+        except TimeoutError:
+            raise BackendError(
+                "Elasticsearch: the searches took too long", retryable=True
+            ) from None
+
+    async def _sought(self, principal: Principal, search: Search) -> Page:
+        """The same page, from the little time that it lies in (`api.seeking`)."""
+        order = search.order
+        asked_for = search.aggregations | seeking.histogram(seeking.MONTH)
+        counted = await self._page(principal, search.counting(asked_for))
+        if counted.total <= search.start:
+            return replace(counted, hits=[])
+        months = seeking.spans(counted.aggregations, order, seeking.MONTH)
+        wanted = seeking.ranks(months, search.start, search.size, search.after)
+        place = seeking.stretch(months, wanted)
+        if place is None:
+            return await self._page(principal, search)
+        if place.found > seeking.MANY:
+            place = await self._closer(principal, search, place, wanted) or place
+        found = await self._in(principal, search, place)
+        return replace(counted, hits=found.hits)
+
+    async def _closer(
+        self, principal: Principal, search: Search, place: Stretch, wanted: range
+    ) -> Stretch | None:
+        by_hour = search.counting(seeking.histogram(seeking.HOUR)).only(seeking.inside(place))
+        counted = await self._page(principal, by_hour)
+        hours = seeking.spans(counted.aggregations, search.order, seeking.HOUR)
+        return seeking.stretch(hours, wanted, place.before)
+
+    async def _in(self, principal: Principal, search: Search, place: Stretch) -> Page:
+        rest = replace(
+            search,
+            start=0 if search.after else search.start - place.before,
+            aggregations={},
+        )
+        if not place.to_the_end:
+            found = await self._page(principal, rest.only(seeking.inside(place)))
+            if len(found.hits) == search.size:
+                return found
+        # Also when something was deleted after the counts.
+        return await self._page(principal, rest.only(seeking.from_there_on(place, search.order)))
 
     async def _page(self, principal: Principal, search: Search) -> Page:
-        body = search_body(principal, search, self.names, self.timeout)
-        async with self.gate:
+        async with self._deep if search.end > DEEP_WINDOW else nullcontext(), self.gate:
+            body = search_body(principal, search, self.names, self.timeout)
             answer = await self.backend.ask(search_path(self.names), body, self.timeout + 1)
         if answer.get("timed_out") or answer["_shards"]["failed"]:
             raise BackendError("Elasticsearch answered in part", retryable=True)

@@ -69,6 +69,10 @@ _FRENCH: Final = [
 _ITALIAN: Final = ["un", "all", "dall", "dell", "nell", "sull", "coll", "gl", "agl", "dagl", "v"]
 
 CLUSTER: Final = {"number_of_shards": 1, "auto_expand_replicas": "0-1"}
+# As the usual search sorts (api.orders): Elasticsearch keeps documents in this order, so that after
+# the first page of a segment it compares no more and only counts. An index without it answers the
+# same, at 100,000 recordings in twenty times the time; the next reindex brings it.
+NEWEST_FIRST: Final = {"field": ["date", "recordingId"], "order": ["desc", "desc"]}
 _GUIDS: Final = {"guid": {"type": "custom", "filter": ["lowercase"]}}
 _KEYWORD: Final = {"type": "keyword"}
 _GUID: Final = {"type": "keyword", "normalizer": "guid"}
@@ -186,6 +190,7 @@ def index_settings() -> dict[str, Any]:
         **CLUSTER,
         "refresh_interval": "1s",
         "max_result_window": MAX_WINDOW,
+        "sort": NEWEST_FIRST,
         "analysis": _analysis(),
         "similarity": {"of_the_text_alone": _OF_THE_TEXT_ALONE},
     }
