@@ -99,21 +99,43 @@ async def test_a_walk_from_the_oldest_on(
     assert len({identity for _, identity in seen}) == len(seen) == COUNT
 
 
-@pytest.mark.usefixtures("many")
-async def test_a_far_page_is_sorted_among_few(
-    search: RecordingSearch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent = list[Search]()
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Search]:
+    """What Elasticsearch was asked."""
+    questions = list[Search]()
     original = RecordingSearch._page
 
     async def spy(self: RecordingSearch, principal: Principal, question: Search) -> Any:
-        sent.append(question)
+        questions.append(question)
         return await original(self, principal, question)
 
     monkeypatch.setattr(RecordingSearch, "_page", spy)
-    await search.page(BOSS, Search(5, 300, order=by("-date")))
-    assert [question.size for question in sent[:-1]] == [0] * (len(sent) - 1)
+    return questions
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize(
+    ("sort", "start"), [("-date", 300), ("date", 300), ("date", 0), ("date", COUNT - 18)]
+)
+async def test_two_counts_and_one_page_among_few(
+    search: RecordingSearch, sent: list[Search], sort: str, start: int
+) -> None:
+    await search.page(BOSS, Search(5, start, order=by(sort)))
+    assert [question.size for question in sent] == [0] * (len(sent) - 1) + [5]
+    assert len(sent) <= 3
     assert sent[-1].start < 100
+
+
+@pytest.mark.usefixtures("many")
+async def test_a_page_of_a_walk_is_asked_for_once(
+    search: RecordingSearch, sent: list[Search]
+) -> None:
+    after: SortValues | None = None
+    for _ in range(40):
+        found = await search.page(BOSS, Search(7, order=by("date"), after=after))
+        after = found.hits[-1].sort
+        assert [question.size for question in sent].count(7) == 1
+        sent.clear()
 
 
 @pytest.mark.parametrize(
