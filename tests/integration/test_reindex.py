@@ -15,9 +15,8 @@ from indexer.reindex.state import Phase, RefusedError, TakenOverError
 from indexer.reindex.transitions import DifferentError, Work
 from indexer.sink import Sink
 from indexer.sources.opening import source_of
-from services import schema
 from services.documents import document_id
-from services.indices import IndexNames
+from services.indices import IndexNames, Layout
 from services.settings import ReindexSettings, RetentionSettings
 
 OWNER = "1efc024d-0000-4000-8000-00000000000a"
@@ -119,7 +118,7 @@ def test_the_settings_of_every_day_come_back(place: Place) -> None:
     settings = place.client.indices.get_settings(index=work.reindex.new)
     index = settings[work.reindex.new]["settings"]["index"]
     assert index["refresh_interval"] == "1s"
-    assert index["auto_expand_replicas"] == schema.CLUSTER["auto_expand_replicas"]
+    assert index["auto_expand_replicas"] == Layout().settings()["auto_expand_replicas"]
     assert indices.read_index(place.client, place.names) == work.reindex.new
 
 
