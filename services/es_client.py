@@ -6,18 +6,19 @@ a bulk request merges again first.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from elasticsearch import (
     ApiError,
     AsyncElasticsearch,
     Elasticsearch,
     OrjsonSerializer,
+    SSLError,
     TransportError,
 )
 
 from services.errors import BackendError
-from services.es_metrics import MeasuredAsyncTransport, MeasuredTransport
+from services.es_credentials import Credentials, RenewingAsyncTransport, RenewingTransport
 from services.settings import ElasticsearchSettings
 
 TIMEOUT_SECONDS: Final = 30.0
@@ -35,12 +36,14 @@ class TooManyClausesError(BackendError):
     """A query stands for more clauses than Elasticsearch takes in one search."""
 
 
-def _options(settings: ElasticsearchSettings) -> dict[str, Any]:
-    key = settings.api_key
-    authority = {"ca_certs": str(settings.ca_file)} if settings.ca_file else {}
-    return authority | {
+class UntrustedError(BackendError):
+    """The certificate of Elasticsearch is not one to trust."""
+
+
+def _options(settings: ElasticsearchSettings, credentials: Credentials) -> dict[str, Any]:
+    context = {"ssl_context": credentials.ssl_context} if credentials.ssl_context else {}
+    return context | {
         "hosts": str(settings.url).rstrip("/"),
-        "api_key": key.get_secret_value() if key else None,
         "serializer": OrjsonSerializer(),
         "max_retries": 0,
         "retry_on_timeout": False,
@@ -50,17 +53,23 @@ def _options(settings: ElasticsearchSettings) -> dict[str, Any]:
 
 def connect(settings: ElasticsearchSettings, timeout: float = TIMEOUT_SECONDS) -> Elasticsearch:
     """A client for the indexer and its commands; `timeout` of one request in seconds."""
-    options = _options(settings) | {"request_timeout": timeout}
-    return Elasticsearch(**options, transport_class=MeasuredTransport)
+    credentials = Credentials(settings)
+    options = _options(settings, credentials) | {"request_timeout": timeout}
+    client = Elasticsearch(**options, transport_class=RenewingTransport)
+    cast(RenewingTransport, client.transport).credentials = credentials
+    return client
 
 
 def connect_async(settings: ElasticsearchSettings, connections: int) -> AsyncElasticsearch:
     """A client for the API, which sends so many requests at once; further ones wait."""
-    return AsyncElasticsearch(
-        **_options(settings),
+    credentials = Credentials(settings)
+    client = AsyncElasticsearch(
+        **_options(settings, credentials),
         connections_per_node=connections,
-        transport_class=MeasuredAsyncTransport,
+        transport_class=RenewingAsyncTransport,
     )
+    cast(RenewingAsyncTransport, client.transport).credentials = credentials
+    return client
 
 
 @contextmanager
@@ -78,6 +87,13 @@ def failures_as_ours() -> Iterator[None]:
         )
         raise BackendError(
             f"Elasticsearch answered {error.status_code} {error.error}", retryable=retryable
+        ) from error
+    except SSLError as error:
+        raise UntrustedError(
+            "Elasticsearch: its certificate is not trusted: it has to be for the host of"
+            " RECORDINGS_ELASTICSEARCH_URL, and signed by an authority of"
+            " RECORDINGS_ELASTICSEARCH_CA_FILE",
+            retryable=True,
         ) from error
     except TransportError as error:
         raise BackendError(f"Elasticsearch: {type(error).__name__}", retryable=True) from error
