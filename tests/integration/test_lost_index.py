@@ -120,7 +120,7 @@ def test_a_reindex_at_work_gives_up(place: Place) -> None:
 def test_killed_between_the_steps(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.client.indices.delete(index=place.names.first_recordings_index)
 
-    def killed(*_: object) -> None:
+    def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     for owner, step in ((Store, "settle"), (place.client.indices, "put_alias")):
