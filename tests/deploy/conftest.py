@@ -4,6 +4,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,11 +14,21 @@ from tests.deploy.secured import Secured, secured
 from tests.tls import Authority
 
 
+@contextmanager
+def _of_half_the_memory() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECORDINGS_LOCAL_ELASTICSEARCH_HEAP", "512m")
+        yield
+
+
 @pytest.fixture(scope="session")
 def secured_elasticsearch() -> Iterator[Secured]:
     folder = state_root() / f"secured-{uuid.uuid4().hex[:8]}"
     try:
-        with secured(folder, Authority.make(folder / "authority")) as server:
+        with (
+            _of_half_the_memory(),
+            secured(folder, Authority.make(folder / "authority")) as server,
+        ):
             yield server
     except StackError as error:
         if os.environ.get("CI") == "true":
