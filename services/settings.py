@@ -103,7 +103,7 @@ class IndexSettings(Settings):
     model_config = _config("RECORDINGS_INDEX_")
 
     prefix: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")] = "voice"
-    shards: Annotated[int, Field(ge=1, le=1024)] = 1
+    shards: Annotated[int, Field(ge=1, le=500)] = 1
     replicas: Annotated[int, Field(ge=0, le=10)] = 1
 
 

@@ -1,6 +1,7 @@
 """Several shards answer as one would, or not at all."""
 
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ SHARDS = 3
 COUNT = 60
 ADA = str(uuid.UUID(int=1))
 BOSS = Principal("acme", ADA, Role.ADMINISTRATOR)
+MANY = Principal("many", ADA, Role.ADMINISTRATOR)
 
 
 def saved(number: int) -> dict[str, Any]:
@@ -87,6 +89,22 @@ async def test_the_same_order_as_of_one_shard(
     walked = [page async for page in endpoint.pages(BOSS, quantity=7, **asked)]
     assert [one for page in walked for one in page["recordings"]] == found["recordings"]
     assert found["total"] == COUNT - COUNT // 5
+
+
+async def test_facets_count_what_no_shard_has_among_its_first(
+    endpoint: Endpoint, sink: Sink, elasticsearch: Elasticsearch, names: IndexNames
+) -> None:
+    """Many owners with nearly as many recordings each, spread over the shards."""
+    owners = [str(uuid.UUID(int=number * number % 701)) for number in range(1_500)]
+    events = [
+        saved(number) | {"tenantId": "many", "recording": {"ownerId": owner}}
+        for number, owner in enumerate(owners)
+    ]
+    assert sink.apply(events)["done"] == len(events)
+    elasticsearch.indices.refresh(index=names.recordings)
+    counts = sorted(Counter(owners).items(), key=lambda one: (-one[1], one[0]))
+    facets = (await endpoint.found(MANY, facets="users"))["facets"]
+    assert [(one["value"], one["count"]) for one in facets["users"]] == counts[:100]
 
 
 @pytest.fixture
