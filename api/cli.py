@@ -12,7 +12,7 @@ from api import openapi
 from api.app import create_app
 from api.keys import FETCH_TIMEOUT_SECONDS
 from api.protection import PATIENCE_SECONDS, SERVER_OPTIONS
-from services.errors import SettingsError
+from services.errors import BackendError, SettingsError
 from services.es_client import connect
 from services.indices import IndexNames
 from services.observability import configure_logging
@@ -69,12 +69,15 @@ def print_openapi() -> None:
 
 
 def main() -> None:
-    """The console script: a wrong setting or a port in use is one sentence."""
+    """The console script: a wrong setting, key or authority and a port in use are one sentence."""
     try:
         app()
     except (SettingsError, SchemaVersionError) as error:
         typer.echo(str(error), err=True)
         sys.exit(2)
+    except BackendError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
     except OSError as error:
         typer.echo(f"cannot listen: {error.strerror}", err=True)
         sys.exit(1)

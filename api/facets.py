@@ -1,7 +1,8 @@
 """Facets: counts over everything that was found, by Elasticsearch aggregations.
 
-They are part of the same search, so the same filters and the same access rule hold for them. An
-index has one shard, and each list is complete up to its length: the counts are exact.
+They are part of the same search, so the same filters and the same access rule hold for them. The
+counts are exact: each shard hands over all its values, up to PER_SHARD. Its own most frequent ones
+alone, as is usual, would leave out a part of some counts when there are several shards.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,9 @@ from typing import Any, Final, cast
 from api.models import Count, Facets
 
 MOST: Final = 100
+# Different values of one facet in one shard, of all that was found. What is beyond is a tail of
+# rare ones.
+PER_SHARD: Final = 10_000
 _FIELDS: Final = {
     "sentiment": "analysisResult.sentiment",
     "tags": "tags.id",
@@ -36,7 +40,8 @@ def _aggregation(facet: str) -> dict[str, Any]:
     if facet == "day":
         return {"composite": {"size": MOST, "sources": [{"day": _NEWEST_DAYS}]}}
     order = [{"_count": "desc"}, {"_key": "asc"}]
-    return {"terms": {"field": _FIELDS[facet], "size": MOST, "order": order}}
+    size = {"size": MOST, "shard_size": PER_SHARD}
+    return {"terms": {"field": _FIELDS[facet], "order": order} | size}
 
 
 def facets_of(answer: Mapping[str, Any], facets: Sequence[str]) -> Facets:

@@ -254,6 +254,18 @@ EVENTS: Final = (
         "401 or 403 in the reason: the API key. 404 index_not_found: `init`. Else its health.",
     ),
     Event(
+        "elasticsearch_key_renewed",
+        "Elasticsearch refused the API key, and its file holds another one, which is used from now"
+        " on. The request at hand was sent again.",
+        "None, after a rotation (the runbook, Change a key or a certificate).",
+    ),
+    Event(
+        "elasticsearch_authority_renewed",
+        "The certificate of Elasticsearch was not trusted, and RECORDINGS_ELASTICSEARCH_CA_FILE"
+        " holds something new, which is trusted from now on. The request was sent again.",
+        "None, after a rotation.",
+    ),
+    Event(
         "request_failed",
         "A request was answered with 500 by a fault of ours: `kind`, `place`, `request_id`.",
         "A defect: report kind, place and version.",

@@ -11,17 +11,27 @@
   why (header `unreadable`).
 """
 
+import ssl
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from time import monotonic, time
 from typing import Any, Final
 
 import orjson
+import redis as redis_client
 from kombu.message import Message
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.transport.redis import Empty
 
+from services.errors import BackendError
+
 UNREADABLE: Final = "unreadable"
+ANSWER_SECONDS: Final = 5.0
+UNTRUSTED: Final = (
+    "the broker (Redis): its certificate is not trusted: it has to be for the host of"
+    " RECORDINGS_REDIS_URL, and signed by the authority that `?ssl_ca_certs=FILE` in it names"
+)
 
 # What is noted is what kombu notes: the message, its exchange (the default one) and its routing
 # key, under its delivery tag. A tag cannot be mistaken: within a JSON text its quotes would be
@@ -52,6 +62,28 @@ for n = 2, #ARGV, 2 do
   end
 end
 """
+
+
+def refuse_untrusted(redis_url: str) -> None:
+    """Raises BackendError when Redis answers with a certificate that is not trusted: waiting for it
+    is no use. A Redis that does not answer is waited for.
+    """
+    client = redis_client.Redis.from_url(redis_url, socket_connect_timeout=ANSWER_SECONDS)
+    with client, suppress(redis_client.RedisError):
+        try:
+            client.ping()
+        except redis_client.ConnectionError as error:
+            if is_untrusted(error):
+                raise BackendError(UNTRUSTED, retryable=False) from error
+
+
+def is_untrusted(error: BaseException | None) -> bool:
+    """Whether a certificate that is not trusted is the reason."""
+    while error:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def acknowledge(messages: Sequence[Message]) -> None:

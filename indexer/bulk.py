@@ -12,6 +12,7 @@ CONFLICT: Final = 409
 # What a verdict needs of an answer.
 ANSWER: Final = ("errors", "items.*.status", "items.*.error.type")
 NOT_ALLOWED: Final = frozenset({401, 403})
+NO_RIGHT: Final = "security_exception"
 NO_INDEX: Final = "index_not_found_exception"
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from indexer import (
 )
 from services.errors import BackendError, SettingsError
 from services.es_client import connect
-from services.indices import IndexNames
+from services.indices import IndexNames, Layout
 from services.schema_version import SchemaVersionError
 from services.settings import (
     ElasticsearchSettings,
@@ -46,9 +46,10 @@ def init() -> None:
     """Create the indices and aliases that are missing, and add to mappings what is new. Safe to
     repeat.
     """
-    names = IndexNames(load(IndexSettings).prefix)
+    settings = load(IndexSettings)
+    names, layout = IndexNames(settings.prefix), Layout(settings.shards, settings.replicas)
     with connect(load(ElasticsearchSettings)) as client:
-        created = admin.create_missing(client, names)
+        created = admin.create_missing(client, names, layout)
     console.print(f"created {', '.join(created)}" if created else "nothing is missing")
 
 

@@ -17,7 +17,7 @@ import orjson
 from elasticsearch import Elasticsearch
 
 from indexer import metrics
-from indexer.bulk import ANSWER, Operation, Verdict, chunks, verdict
+from indexer.bulk import ANSWER, NO_RIGHT, Operation, Verdict, chunks, verdict
 from indexer.documents import from_source, to_source
 from indexer.reducer import State
 from services import instants
@@ -162,6 +162,9 @@ class Writer:
 
 
 def _settle(change: C, what: Verdict, error: str, attempt: Attempt[C]) -> None:
+    """Raises BackendError when our key may not write there, as for a whole request."""
+    if error == NO_RIGHT:
+        raise BackendError(f"Elasticsearch: {error}: the API key lacks a right", retryable=False)
     match what:
         case Verdict.DONE:
             attempt.done.append(change)

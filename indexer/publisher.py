@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, NoReturn
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from indexer.broker import UNTRUSTED, is_untrusted
 from indexer.tasks import APPLY_EVENTS
 from services.errors import BackendError
 
@@ -31,7 +32,7 @@ class Report:
 def publish(app: Celery, lines: BinaryIO, progress: Callable[[Report], None]) -> Report:
     """Send the events of these lines; `progress` is called after each message.
 
-    Raises BackendError when the broker cannot be reached.
+    Raises BackendError when the broker cannot be reached, or not be trusted.
     """
     report = Report()
     try:
@@ -43,6 +44,8 @@ def publish(app: Celery, lines: BinaryIO, progress: Callable[[Report], None]) ->
                 report.messages += 1
                 progress(report)
     except OperationalError as error:
+        if is_untrusted(error):
+            raise BackendError(UNTRUSTED, retryable=False) from error
         raise BackendError("the broker (Redis) cannot be reached", retryable=True) from error
     return report
 

@@ -31,7 +31,7 @@ from indexer.sources import SourceError
 from indexer.sources.file import EventFile
 from indexer.sources.opening import INDEX, from_the_product, source_of
 from services.es_client import connect
-from services.indices import IndexNames
+from services.indices import IndexNames, Layout
 from services.settings import (
     ElasticsearchSettings,
     IndexSettings,
@@ -56,6 +56,7 @@ class _Place:
 
     client: Elasticsearch
     names: IndexNames
+    layout: Layout
 
 
 def source_text(value: str) -> str:
@@ -158,7 +159,17 @@ def _run(place: _Place, take: Callable[[], Session]) -> None:
             bar.console.print(line, markup=False, highlight=False)
 
         transitions.run(
-            Work(place.client, place.names, session, source, filler, settings.slices, show, say)
+            Work(
+                place.client,
+                place.names,
+                session,
+                source,
+                filler,
+                settings.slices,
+                show,
+                say,
+                place.layout,
+            )
         )
     typer.echo(
         f"searches read {reindex.new}; `reindex rollback` goes back to {reindex.old}, which is"
@@ -218,9 +229,10 @@ def _is_done(reindex: Reindex) -> bool:
 
 @contextmanager
 def _opened() -> Iterator[_Place]:
-    names = IndexNames(load(IndexSettings).prefix)
+    settings = load(IndexSettings)
+    layout = Layout(settings.shards, settings.replicas)
     with connect(load(ElasticsearchSettings), TIMEOUT_SECONDS) as client:
-        yield _Place(client, names)
+        yield _Place(client, IndexNames(settings.prefix), layout)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import redis
 from celery.platforms import SecurityWarning
 
 from indexer import celery_app, health, tasks
+from indexer.broker import refuse_untrusted
 from indexer.celery_app import stopping
 from indexer.consumer import consumer_with
 from indexer.deliveries import Deliveries
@@ -39,10 +40,11 @@ ARGUMENTS = (
 
 
 def run() -> int:
-    """Work until told to stop; returns the exit status. Raises SettingsError;
-    SchemaVersionError.
+    """Work until told to stop; returns the exit status. Raises SettingsError; SchemaVersionError;
+    BackendError when Elasticsearch or Redis cannot be trusted, or Elasticsearch refuses us.
     """
     worker, broker = load(WorkerSettings), load(RedisSettings)
+    refuse_untrusted(broker.redis_url)
     settler = _settler(worker, broker)
     app = celery_app.make_app(broker, worker)
     app.conf.worker_consumer = consumer_with(settler)

@@ -5,12 +5,12 @@ The client never retries by itself: who calls knows the deadline. A bulk request
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from elasticsearch import ApiError, Elasticsearch, OrjsonSerializer, TransportError
+from elasticsearch import ApiError, Elasticsearch, OrjsonSerializer, SSLError, TransportError
 
 from services.errors import BackendError
-from services.es_metrics import MeasuredTransport
+from services.es_credentials import Credentials, RenewingTransport
 from services.settings import ElasticsearchSettings
 
 TIMEOUT_SECONDS: Final = 30.0
@@ -28,20 +28,27 @@ class TooManyClausesError(BackendError):
     """A query stands for more clauses than Elasticsearch takes in one search."""
 
 
+class UntrustedError(BackendError):
+    """The certificate of Elasticsearch is not one to trust."""
+
+
 def connect(settings: ElasticsearchSettings, timeout: float = TIMEOUT_SECONDS) -> Elasticsearch:
     """A client for the indexer and its commands; `timeout` of one request in seconds."""
-    key = settings.api_key
-    authority: dict[str, Any] = {"ca_certs": str(settings.ca_file)} if settings.ca_file else {}
-    return Elasticsearch(
+    credentials = Credentials(settings)
+    context: dict[str, Any] = {}
+    if credentials.ssl_context:
+        context["ssl_context"] = credentials.ssl_context
+    client = Elasticsearch(
         str(settings.url).rstrip("/"),
-        api_key=key.get_secret_value() if key else None,
         serializer=OrjsonSerializer(),
         max_retries=0,
         retry_on_timeout=False,
         request_timeout=timeout,
-        transport_class=MeasuredTransport,
-        **authority,
+        transport_class=RenewingTransport,
+        **context,
     )
+    cast(RenewingTransport, client.transport).credentials = credentials
+    return client
 
 
 @contextmanager
@@ -51,8 +58,20 @@ def failures_as_ours() -> Iterator[None]:
         yield
     except ApiError as error:
         raise failure(error.status_code, error.error, str(error.info)) from error
+    except SSLError as error:
+        raise untrusted() from error
     except TransportError as error:
         raise BackendError(f"Elasticsearch: {type(error).__name__}", retryable=True) from error
+
+
+def untrusted() -> UntrustedError:
+    """What a certificate that is not trusted is for us."""
+    return UntrustedError(
+        "Elasticsearch: its certificate is not trusted: it has to be for the host of"
+        " RECORDINGS_ELASTICSEARCH_URL, and signed by an authority of"
+        " RECORDINGS_ELASTICSEARCH_CA_FILE",
+        retryable=True,
+    )
 
 
 def failure(status: int, kind: str, text: str) -> BackendError:

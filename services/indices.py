@@ -1,6 +1,28 @@
-"""Names of the indices and aliases. Programs use aliases; only `init` names an index."""
+"""Names of the indices and aliases, and over how many nodes an index can be spread. Programs use
+aliases; only `init` names an index.
+"""
 
 from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How many shards an index has, and how many copies of each as far as there are nodes for them.
+
+    Nothing depends on the number of shards: sorts end in the recording's id, totals are exact, and
+    a score is of its text alone (`services.schema`).
+    """
+
+    shards: int = 1
+    replicas: int = 1
+
+    def settings(self) -> dict[str, str | int]:
+        """As settings of an index."""
+        return {"number_of_shards": self.shards, "auto_expand_replicas": f"0-{self.replicas}"}
+
+
+ONE_SHARD: Final = Layout()
 
 
 @dataclass(frozen=True, slots=True)

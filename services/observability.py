@@ -40,7 +40,7 @@ def configure_logging(level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for ours in ("api", "indexer"):
+    for ours in ("api", "indexer", "services"):
         logging.getLogger(ours).setLevel(level)
 
 

@@ -68,7 +68,6 @@ _FRENCH: Final = [
 ]
 _ITALIAN: Final = ["un", "all", "dall", "dell", "nell", "sull", "coll", "gl", "agl", "dagl", "v"]
 
-CLUSTER: Final = {"number_of_shards": 1, "auto_expand_replicas": "0-1"}
 # As the usual search sorts (api.orders): Elasticsearch keeps documents in this order, so that after
 # the first page of a segment it compares no more and only counts. An index without it answers the
 # same, at 100,000 recordings in twenty times the time; the next reindex brings it.
@@ -175,8 +174,8 @@ def group_mapping() -> dict[str, Any]:
 
 
 def group_settings() -> dict[str, Any]:
-    """The settings of the groups index."""
-    return CLUSTER | {"analysis": {"normalizer": _GUIDS}}
+    """The settings of the groups index, without its layout."""
+    return {"analysis": {"normalizer": _GUIDS}}
 
 
 def mapping() -> dict[str, Any]:
@@ -185,9 +184,10 @@ def mapping() -> dict[str, Any]:
 
 
 def index_settings() -> dict[str, Any]:
-    """The settings of the recordings index: paging window, freshness, text analysis."""
+    """The settings of the recordings index: paging window, freshness, text analysis; without its
+    layout.
+    """
     return {
-        **CLUSTER,
         "refresh_interval": "1s",
         "max_result_window": MAX_WINDOW,
         "sort": NEWEST_FIRST,

@@ -1,4 +1,4 @@
-"""Whether the index that is read was made for this release.
+"""Whether the index that is read was made for this release, asked once when a program starts.
 
 Searches and documents of one version do not fit the index of another: then programs refuse to run,
 and say what to do. Workers of the earlier release go on until the reindex has swapped.
@@ -8,7 +8,7 @@ from elasticsearch import Elasticsearch
 
 from services import schema
 from services.errors import BackendError
-from services.es_client import failures_as_ours
+from services.es_client import UntrustedError, failures_as_ours
 from services.indices import IndexNames
 
 
@@ -25,13 +25,25 @@ def version_of(client: Elasticsearch, alias: str) -> tuple[str, int | None]:
 
 
 def refuse_another_version(client: Elasticsearch, names: IndexNames) -> None:
-    """Raises SchemaVersionError. An Elasticsearch that cannot be asked is no reason not to start;
-    neither is an index that is not there yet.
+    """Raises SchemaVersionError; BackendError when Elasticsearch refuses the question (no right to
+    see the mapping, a wrong key) or is not to be trusted: then nothing else would work either, or
+    it would work unchecked.
+
+    An Elasticsearch that does not answer is no reason not to start; neither is an index that is not
+    there yet.
     """
     try:
         index, version = version_of(client, names.recordings)
-    except BackendError:
-        return
+    except BackendError as error:
+        if isinstance(error, UntrustedError):
+            raise
+        if error.retryable:
+            return
+        raise BackendError(
+            f"the schema version of {names.recordings} cannot be read (the API key needs"
+            f" view_index_metadata): {error}",
+            retryable=False,
+        ) from error
     if version is not None and version != schema.VERSION:
         raise error_of(index, version)
 

@@ -2,7 +2,7 @@
 
 One small class for each concern, so that a program asks only for what it needs. A variable is the
 class's prefix and the field's name in upper case, `RECORDINGS_API_PORT` for example. The same name
-as a file in /run/secrets works too (for secrets); the environment wins over the file.
+as a file in the folder of secrets works too (for secrets); the environment wins over the file.
 """
 
 from pathlib import Path
@@ -18,11 +18,15 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 from services.errors import SettingsError
 
-SECRETS = Path("/run/secrets")
 Region = Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")]
 
 
@@ -33,17 +37,45 @@ def _config(prefix: str) -> SettingsConfigDict:
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
-        secrets_dir=SECRETS if SECRETS.is_dir() else None,
     )
 
 
-class ElasticsearchSettings(BaseSettings):
+class SecretsSettings(BaseSettings):
+    """Where the files of secrets are.
+
+    dir: the folder of files that are called as settings, and hold the values.
+    """
+
+    model_config = _config("RECORDINGS_SECRETS_")
+
+    dir: Path = Path("/run/secrets")
+
+
+class Settings(BaseSettings):
+    """A group of settings: from the environment, else from the files of secrets as they are now."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (as the superclass has it)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        folder = SecretsSettings().dir
+        files = (SecretsSettingsSource(settings_cls, folder),) if folder.is_dir() else ()
+        return init_settings, env_settings, *files
+
+
+class ElasticsearchSettings(Settings):
     """Where Elasticsearch is.
 
     url: the address of Elasticsearch.
-    api_key: as Elasticsearch gave it, encoded; without it requests are anonymous.
+    api_key: as Elasticsearch gave it, encoded; without it requests are anonymous. Another key in
+    its file is taken as soon as Elasticsearch refuses the one before, without a restart.
     ca_file: the authority (PEM) that signed the certificate of an https address, where the
-    system's own authorities did not.
+    system's own authorities did not. What is added to the file is trusted without a restart.
     """
 
     model_config = _config("RECORDINGS_ELASTICSEARCH_")
@@ -59,18 +91,23 @@ class ElasticsearchSettings(BaseSettings):
         return self
 
 
-class IndexSettings(BaseSettings):
-    """How the indices are called.
+class IndexSettings(Settings):
+    """How the indices are called, and how large ones are spread.
 
     prefix: what their names begin with; the same for all programs.
+    shards: over how many shards the recordings are spread; another number takes effect with the
+    next reindex (`init` and `reindex` read it).
+    replicas: copies of each shard, as far as there are nodes to hold them; likewise.
     """
 
     model_config = _config("RECORDINGS_INDEX_")
 
     prefix: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")] = "voice"
+    shards: Annotated[int, Field(ge=1, le=500)] = 1
+    replicas: Annotated[int, Field(ge=0, le=10)] = 1
 
 
-class PhoneSettings(BaseSettings):
+class PhoneSettings(Settings):
     """Where a telephone number without a country code belongs to.
 
     Both programs need the same values: one writes the numbers, the other looks them up.
@@ -88,7 +125,7 @@ class PhoneSettings(BaseSettings):
         return self.regions.get(tenant_id, self.region)
 
 
-class RedisSettings(BaseSettings):
+class RedisSettings(Settings):
     """The broker.
 
     redis_url: the address of Redis; `rediss://` is TLS, whose authority `?ssl_ca_certs=FILE` names.
@@ -116,7 +153,7 @@ class RedisSettings(BaseSettings):
         return self.visibility_timeout / 4
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(Settings):
     """The bounds of a worker's work.
 
     bulk_count, bulk_bytes: documents and bytes (as sent) of one bulk request.
@@ -141,7 +178,7 @@ class WorkerSettings(BaseSettings):
     budget_exit_status: Annotated[int, Field(ge=0, le=125)] = 3
 
 
-class RetentionSettings(BaseSettings):
+class RetentionSettings(Settings):
     """How many days things are kept, for `purge`.
 
     queue_days: how long a message can be in the queue; nothing is removed from there.
@@ -157,7 +194,7 @@ class RetentionSettings(BaseSettings):
     tombstones_days: Annotated[int, Field(ge=1, le=36_500)] = 90
 
 
-class ReindexSettings(BaseSettings):
+class ReindexSettings(Settings):
     """How fast a reindex may be, and how it reads an HTTP source.
 
     slices: lanes that read and write beside each other.
@@ -177,7 +214,7 @@ class ReindexSettings(BaseSettings):
     source_token: SecretStr | None = None
 
 
-class ApiSettings(BaseSettings):
+class ApiSettings(Settings):
     """Where the API listens and what it allows; times in seconds.
 
     host, port: the address that the API listens on.
@@ -202,7 +239,7 @@ class ApiSettings(BaseSettings):
     cursor_lifetime: Annotated[float, Field(gt=0, le=604_800)] = 3600.0
 
 
-class AuthSettings(BaseSettings):
+class AuthSettings(Settings):
     """What a token is verified against.
 
     jwks_url: where the keys of tokens are (JWKS); this or the public key, not both.

@@ -1,5 +1,6 @@
 """What a reindex does to indices and aliases. Every function may be repeated after a kill."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from elasticsearch import BadRequestError, Elasticsearch
@@ -7,7 +8,7 @@ from elasticsearch import BadRequestError, Elasticsearch
 from services import schema
 from services.errors import BackendError
 from services.es_client import failures_as_ours
-from services.indices import IndexNames
+from services.indices import IndexNames, Layout
 
 # No refreshes and no copies while it is filled. The translog stays as safe as ever: workers write
 # here too, and what they take for done must not be lost with a server.
@@ -20,14 +21,21 @@ COPIES_SECONDS: Final = 20
 ALREADY_THERE: Final = "resource_already_exists_exception"
 
 
-def create(client: Elasticsearch, names: IndexNames, index: str) -> None:
+def settings_of_every_day(layout: Layout) -> dict[str, Any]:
+    """The settings of an index that is read and written."""
+    return schema.index_settings() | layout.settings()
+
+
+def create(
+    client: Elasticsearch, names: IndexNames, index: str, settings: Mapping[str, Any]
+) -> None:
     """Make the new index, with the alias by which it is written. Raises BackendError."""
     with failures_as_ours():
         try:
             client.indices.create(
                 index=index,
                 mappings=schema.mapping(),
-                settings=schema.index_settings() | FAST,
+                settings=settings,
                 aliases={names.written(index): {}},
             )
         except BadRequestError as error:
@@ -35,9 +43,9 @@ def create(client: Elasticsearch, names: IndexNames, index: str) -> None:
                 raise
 
 
-def finish(client: Elasticsearch, index: str) -> None:
+def finish(client: Elasticsearch, index: str, layout: Layout) -> None:
     """Give the filled index the settings of every day. Raises BackendError."""
-    usual = schema.index_settings()
+    usual = settings_of_every_day(layout)
     with failures_as_ours():
         client.indices.put_settings(
             index=index, settings={name: usual[name] for name in FAST if name in usual}

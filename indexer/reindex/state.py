@@ -161,8 +161,16 @@ class Store:
 
     def replace(self, stored: Stored, reindex: Reindex) -> Stored | None:
         """Write this state if the document is still the one that was read; None: it is not."""
-        writes = reindex.written()
-        document = {WRITES: writes, STATE: asdict(reindex)}
+        return self._put(stored, reindex.written(), reindex)
+
+    def settle(self, stored: Stored, index: str, reindex: Reindex | None) -> Stored | None:
+        """The same, with this index as the only one that is written, also where there was no
+        reindex yet.
+        """
+        return self._put(stored, [index], reindex)
+
+    def _put(self, stored: Stored, writes: list[str], reindex: Reindex | None) -> Stored | None:
+        document = {WRITES: writes} | ({STATE: asdict(reindex)} if reindex else {})
         with failures_as_ours():
             try:
                 answer = self.client.index(

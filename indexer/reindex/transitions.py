@@ -30,7 +30,7 @@ from indexer.reindex.verification import verify
 from indexer.sources import Source, SourceError
 from services.errors import BackendError
 from services.es_client import failures_as_ours
-from services.indices import IndexNames
+from services.indices import ONE_SHARD, IndexNames, Layout
 from services.settings import ReindexSettings
 
 
@@ -40,7 +40,9 @@ class DifferentError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """All that the steps need. `show` is called with the state as it gets on, `say` with a line."""
+    """All that the steps need. `show` is called with the state as it gets on, `say` with a line;
+    `layout` is of the new index.
+    """
 
     client: Elasticsearch
     names: IndexNames
@@ -50,6 +52,7 @@ class Work:
     lanes: int
     show: Callable[[Reindex], None]
     say: Callable[[str], None]
+    layout: Layout = ONE_SHARD
 
     @property
     def reindex(self) -> Reindex:
@@ -87,7 +90,8 @@ def run(work: Work) -> None:
 
 
 def begin_dual_writing(work: Work) -> None:
-    indices.create(work.client, work.names, work.reindex.new)
+    settings = indices.settings_of_every_day(work.layout) | indices.FAST
+    indices.create(work.client, work.names, work.reindex.new, settings)
     work.session.change(lambda reindex: reindex.moved(Phase.DUAL_WRITING))
     work.say(f"workers write {work.reindex.new} as well")
 
@@ -102,7 +106,7 @@ def begin_backfilling(work: Work) -> None:
 def fill_and_verify(work: Work) -> None:
     if not work.reindex.filled:
         fill(work)
-    indices.finish(work.client, work.reindex.new)
+    indices.finish(work.client, work.reindex.new, work.layout)
     work.say("comparing")
     report = verify(
         work.filler,

@@ -1,14 +1,20 @@
 """The live index as a source: a point in time, in slices that are read beside each other, and then
 what changed meanwhile.
 
-    sequence numbers  0 ...... | ...... L |  L+1 ......
-                      slice 0    slice 1     rest, when all slices are read
+    sequence numbers  0 ...... | ...... L |
+                      slice 0    slice 1
+                                   S ............
+                                   rest, when all slices are read
 
 A slice is a range of sequence numbers, which is an order that outlives the point in time: reading
 can go on after a kill, in a new point in time, where it stopped. A document that is written
-meanwhile leaves its slice for a number above L, perhaps before it was read; and what the worker
+meanwhile leaves its slice for a higher number, perhaps before it was read; and what the worker
 wrote to the new index is the event alone, not all that was known before. So the rest is read last,
-after a refresh: each document was either found in its slice, or has a number above L by then.
+after a refresh: each document was either found in its slice, or has a number of S or above by then.
+
+Each shard counts by itself. L is the highest number of all shards, and what is written later has a
+number above the highest of its own shard, so S is the lowest of those, plus one. Shards are about
+equally long, so only a little is read twice; with one shard S is L + 1.
 """
 
 import time
@@ -121,10 +127,19 @@ class LiveIndex:
         """It is the live index itself."""
 
     def beginning(self) -> Mapping[str, Any]:
-        last = last_number(self.client, self.index)
+        counted = last_numbers(self.client, self.index)
+        with failures_as_ours():
+            # Slices find all that has a number by now.
+            self.client.indices.refresh(index=self.index)
+        last = max(counted)
         ends = [(last + 1) * n // self.slices for n in range(self.slices + 1)]
         return {
-            f"slice {n}": {"next": ends[n], "last": ends[n + 1] - 1} for n in range(self.slices)
+            f"slice {n}": {
+                "next": ends[n],
+                "last": ends[n + 1] - 1,
+                "changes": min(counted) + 1,
+            }
+            for n in range(self.slices)
         }
 
     def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Iterator[Page]]:
@@ -138,8 +153,8 @@ class LiveIndex:
     def rest(self, positions: Mapping[str, Any]) -> Iterator[Page]:
         with failures_as_ours():
             self.client.indices.refresh(index=self.index)
-        last = max(position["last"] for position in positions.values())
-        return self._pages({"next": last + 1}, page_size(self.client, self.index))
+        changes = min(position["changes"] for position in positions.values())
+        return self._pages({"next": changes}, page_size(self.client, self.index))
 
     def _pages(self, position: Mapping[str, int], size: int) -> Iterator[Page]:
         last = position.get("last")
@@ -170,21 +185,28 @@ def number_of(hit: Hit) -> int:
     return number
 
 
-def last_number(client: Elasticsearch, index: str) -> int:
-    """The highest sequence number that can be found; -1 when there is none. Raises BackendError."""
+def last_numbers(client: Elasticsearch, index: str) -> list[int]:
+    """The highest sequence number of each shard; -1 where there is none. Raises BackendError."""
     with failures_as_ours():
-        hits = client.search(
-            index=index, size=1, sort=[{"_seq_no": "desc"}], source=False, track_total_hits=False
-        )["hits"]["hits"]
-    return number_of(hits[0]) if hits else -1
+        stats = client.indices.stats(index=index, metric="docs", level="shards")["indices"][index]
+    return [
+        copy["seq_no"]["max_seq_no"]
+        for copies in stats["shards"].values()
+        for copy in copies
+        if copy["routing"]["primary"]
+    ]
 
 
 def page_size(client: Elasticsearch, index: str) -> int:
-    """How many documents of this index are about PAGE_BYTES as JSON. Raises BackendError."""
+    """How many documents of this index are about PAGE_BYTES as JSON, and more than it has shards.
+    Raises BackendError.
+    """
     with failures_as_ours():
-        stats = client.indices.stats(index=index, metric="docs,store")["_all"]["primaries"]
+        answer = client.indices.stats(index=index, metric="docs,store")
+    stats = answer["_all"]["primaries"]
     each = COMPRESSION * stats["store"]["size_in_bytes"] / max(1, stats["docs"]["count"])
-    return max(FEWEST_DOCUMENTS, min(MOST_DOCUMENTS, int(PAGE_BYTES / max(1, each))))
+    fewest: int = max(FEWEST_DOCUMENTS, 2 * answer["_shards"]["total"])
+    return max(fewest, min(MOST_DOCUMENTS, int(PAGE_BYTES / max(1, each))))
 
 
 def get_many(

@@ -21,7 +21,7 @@ from rich.table import Table
 from indexer.reindex import indices, operator, transitions
 from indexer.reindex.transitions import Work
 from indexer.sources.opening import INDEX, source_of
-from services.indices import IndexNames
+from services.indices import ONE_SHARD, IndexNames
 from services.settings import ReindexSettings
 from tests.bench import conversations, workload
 from tests.bench.crews import BIN, ROUND_SECONDS, clients
@@ -170,7 +170,8 @@ class _Ring:
 
     def _theirs(self, fill: Fill) -> Measure:
         index = _other_index(self.names)
-        indices.create(self.stand.client, self.names, index)
+        settings = indices.settings_of_every_day(ONE_SHARD) | indices.FAST
+        indices.create(self.stand.client, self.names, index, settings)
         try:
             return self._measured(index, lambda: fill(index))
         finally:

@@ -94,7 +94,7 @@ def containers(overlay: str) -> list[Container]:
             f"{overlay}: {where}",
             template["metadata"]["labels"]["app.kubernetes.io/component"],
             tuple(one["args"]),
-            _environment(one, maps),
+            _environment(one, maps) | _secret_files(one, template["spec"]),
             one,
             template["spec"],
         )
@@ -111,6 +111,21 @@ def _environment(container: Resource, maps: Mapping[str, Resource]) -> dict[str,
     for one in container.get("env", ()):
         found[one["name"]] = one["value"] if "value" in one else one["valueFrom"]["secretKeyRef"]
     return found
+
+
+def _secret_files(container: Resource, pod: Resource) -> dict[str, Any]:
+    """The settings that are files of a mounted secret, as references to it."""
+    volumes = {one["name"]: one for one in pod.get("volumes", ())}
+    secrets = [
+        volumes[mount["name"]]["secret"]
+        for mount in container.get("volumeMounts", ())
+        if mount["mountPath"] == str(every_setting.SecretsSettings().dir)
+    ]
+    return {
+        item["path"]: {"name": secret["secretName"], "key": item["key"]}
+        for secret in secrets
+        for item in secret["items"]
+    }
 
 
 @cache

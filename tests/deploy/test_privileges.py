@@ -6,26 +6,19 @@ the key's privileges left out, which must fail; then it tries what is not its bu
 
 import asyncio
 import copy
-import json
-import os
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from celery import Celery
 from elasticsearch import AuthorizationException, Elasticsearch
-from pydantic import AnyHttpUrl, SecretStr
 from typer.testing import CliRunner
 
 from api.backend import Backend
 from api.protection import Gate
 from api.search import RecordingSearch, Search
-from deploy.local.errors import StackError
-from deploy.local.settings import state_root
 from indexer import admin, dead_letters
 from indexer.celery_app import StopFlag, make_app
 from indexer.cli import app as commands
@@ -34,56 +27,27 @@ from indexer.sink import Sink
 from services import schema
 from services.acl import Principal, Role
 from services.errors import BackendError
-from services.es_client import connect
 from services.indices import IndexNames
 from services.schema_version import version_of
-from services.settings import ElasticsearchSettings, RedisSettings
-from tests.deploy.secured import ADMINISTRATOR, secured
+from services.settings import RedisSettings
+from tests.deploy.secured import PRIVILEGES, Secured
+from tests.deploy.secured import Role as Rights
 
-TOP: Final = Path(__file__).resolve().parents[2]
-PRIVILEGES: Final = json.loads((TOP / "deploy/elasticsearch/privileges.json").read_text())
-SHIPPED_PREFIX: Final = "voice"
 USER: Final = "1efc024d-0000-4000-8000-00000000000a"
-Role_ = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """An Elasticsearch with security, its administrator, and a broker for what is replayed."""
+class Place(Secured):
+    """An Elasticsearch with security, and a broker for what is replayed."""
 
-    url: str
-    administrator: Elasticsearch
     broker: Celery
-
-    def key(self, role: Role_, prefix: str) -> str:
-        """A new API key with these privileges on the indices of this prefix."""
-        text = json.dumps(role).replace(f"{SHIPPED_PREFIX}-", f"{prefix}-")
-        answer = self.administrator.security.create_api_key(
-            name="test", role_descriptors={"role": json.loads(text)}
-        )
-        encoded: str = answer["encoded"]
-        return encoded
-
-    def client(self, key: str) -> Elasticsearch:
-        url = AnyHttpUrl(self.url)
-        return connect(ElasticsearchSettings(url=url, api_key=SecretStr(key)))
 
 
 @pytest.fixture(scope="module")
-def place(redis_url: str) -> Iterator[Place]:
-    folder = state_root() / f"secured-{uuid.uuid4().hex[:8]}"
-    try:
-        with (
-            secured(folder) as url,
-            Elasticsearch(url, basic_auth=ADMINISTRATOR) as administrator,
-        ):
-            yield Place(url, administrator, make_app(RedisSettings(redis_url=redis_url)))
-    except StackError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no Elasticsearch with security can be started here: {error}")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def place(secured_elasticsearch: Secured, redis_url: str) -> Place:
+    server = secured_elasticsearch
+    broker = make_app(RedisSettings(redis_url=redis_url))
+    return Place(server.url, server.ca_file, server.administrator, broker)
 
 
 @pytest.fixture
@@ -137,9 +101,11 @@ def fill(client: Elasticsearch, names: IndexNames, version: int) -> None:
 
 
 def as_init(place: Place, key: str, names: IndexNames) -> None:
-    """From nothing, and again where the index is of the release before."""
+    """From nothing, where an index was lost, and where one is of the release before."""
     fresh = IndexNames(f"{names.prefix}-fresh")
     with place.client(key) as client:
+        admin.create_missing(client, fresh)
+        place.administrator.indices.delete(index=fresh.first_recordings_index)
         admin.create_missing(client, fresh)
         place.administrator.indices.put_mapping(
             index=fresh.recordings, meta={"schema_version": schema.VERSION - 1}
@@ -166,8 +132,7 @@ def as_api(place: Place, key: str, names: IndexNames) -> None:
 
 async def _search(place: Place, key: str, names: IndexNames) -> None:
     supervisor = Principal("acme", USER, Role.SUPERVISOR, ("g-1",))
-    settings = ElasticsearchSettings(url=AnyHttpUrl(place.url), api_key=SecretStr(key))
-    backend = Backend.of(settings)
+    backend = Backend.of(place.settings(key))
     search = RecordingSearch(backend, names, timeout=10.0, gate=Gate(16))
     await search.check()
     await search.page(supervisor, Search(size=10))
@@ -180,6 +145,7 @@ def as_operator(place: Place, key: str, names: IndexNames) -> None:
     """The commands themselves."""
     environment = {
         "RECORDINGS_ELASTICSEARCH_URL": place.url,
+        "RECORDINGS_ELASTICSEARCH_CA_FILE": str(place.ca_file),
         "RECORDINGS_ELASTICSEARCH_API_KEY": key,
         "RECORDINGS_INDEX_PREFIX": names.prefix,
     }
@@ -224,7 +190,7 @@ def without_one() -> Iterator[Any]:
                 yield pytest.param(program, rest, id=f"{program} without {privilege} of {where}")
 
 
-def key_of(place: Place, role: Role_, program: str, names: IndexNames) -> str:
+def key_of(place: Place, role: Rights, program: str, names: IndexNames) -> str:
     return place.key(role, f"{names.prefix}-fresh" if program == "init" else names.prefix)
 
 
@@ -235,7 +201,7 @@ def test_the_key_is_enough(place: Place, names: IndexNames, program: str) -> Non
 
 @pytest.mark.parametrize(("program", "rest"), without_one())
 def test_each_privilege_is_needed(
-    place: Place, names: IndexNames, program: str, rest: Role_
+    place: Place, names: IndexNames, program: str, rest: Rights
 ) -> None:
     key = key_of(place, rest, program, names)
     with pytest.raises((BackendError, AuthorizationException)):

@@ -1,5 +1,6 @@
 """An index of its own for each test module, on the real Elasticsearch of the run."""
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from api.search import RecordingSearch
 from indexer import admin
 from indexer.celery_app import StopFlag
 from indexer.sink import Sink
-from services.indices import IndexNames
+from services.indices import IndexNames, Layout
 from services.settings import ElasticsearchSettings
 
 Apply = Callable[..., None]
@@ -27,9 +28,11 @@ def elasticsearch(elasticsearch_url: str) -> Iterator[Elasticsearch]:
 
 
 @pytest.fixture(scope="module")
-def names(elasticsearch: Elasticsearch) -> Iterator[IndexNames]:
+def names(elasticsearch: Elasticsearch, request: pytest.FixtureRequest) -> Iterator[IndexNames]:
+    """One shard, or as many as the module or RECORDINGS_TEST_SHARDS says."""
+    shards = getattr(request.module, "SHARDS", int(os.environ.get("RECORDINGS_TEST_SHARDS", "1")))
     names = IndexNames(f"test-{uuid.uuid4().hex[:8]}")
-    admin.create_missing(elasticsearch, names)
+    admin.create_missing(elasticsearch, names, Layout(shards=shards))
     yield names
     elasticsearch.indices.delete(index=list(elasticsearch.indices.get(index=f"{names.prefix}-*")))
 

@@ -9,15 +9,15 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from indexer import admin, purge
+from indexer.reducer import RecordingState
 from indexer.reindex import indices, operator, transitions
 from indexer.reindex.session import Session
 from indexer.reindex.state import Phase, RefusedError, TakenOverError
 from indexer.reindex.transitions import DifferentError, Work
 from indexer.sink import Sink
 from indexer.sources.opening import source_of
-from services import schema
 from services.documents import document_id
-from services.indices import IndexNames
+from services.indices import IndexNames, Layout
 from services.settings import ReindexSettings, RetentionSettings
 
 OWNER = "1efc024d-0000-4000-8000-00000000000a"
@@ -80,9 +80,12 @@ class Place:
 
 
 @pytest.fixture
-def place(elasticsearch: Elasticsearch, make_sink: Callable[..., Sink]) -> Iterator[Place]:
+def place(
+    elasticsearch: Elasticsearch, make_sink: Callable[..., Sink], request: pytest.FixtureRequest
+) -> Iterator[Place]:
+    """A parameter is the number of shards."""
     names = IndexNames(f"test-{uuid.uuid4().hex[:8]}")
-    admin.create_missing(elasticsearch, names)
+    admin.create_missing(elasticsearch, names, Layout(shards=getattr(request, "param", 1)))
     place = Place(elasticsearch, names, make_sink(names=names), [])
     place.sink.apply([saved(f"r-{number}") for number in range(50)])
     yield place
@@ -104,6 +107,29 @@ def test_a_document_that_is_written_before_its_slice_is_read_comes_over_whole(
         assert (document["ownerId"], len(document["notes"])) == (OWNER, 1)
 
 
+@pytest.mark.parametrize("place", [1, 3], indirect=True, ids=["one shard", "several"])
+def test_what_leaves_its_slice_for_one_that_was_read_is_in_the_rest(place: Place) -> None:
+    """Shards count by themselves: a new number of one can be an old one of another."""
+    source = place.begin().source
+    beginning = source.beginning()
+    parts = source.parts(beginning)
+    (first, *others) = sorted(parts)
+    found = [one for name in others for page in parts[name] for one in page.read()]
+    read = {one.state.recording_id for one in found if isinstance(one.state, RecordingState)}
+    left = {f"r-{number}" for number in range(50)} - read
+    assert left
+    place.sink.apply([note(recording) for recording in left])
+    place.client.indices.refresh(index=place.names.recordings)
+    found = [one for page in parts[first] for one in page.read()]
+    found += [one for page in source.rest(beginning) for one in page.read()]
+    noted = {
+        one.state.recording_id
+        for one in found
+        if isinstance(one.state, RecordingState) and one.state.notes and one.state.recording
+    }
+    assert left <= noted
+
+
 def test_what_a_worker_wrote_with_old_knowledge_is_written_again(place: Place) -> None:
     """The sink's first question was before the reindex."""
     work = place.begin()
@@ -119,7 +145,7 @@ def test_the_settings_of_every_day_come_back(place: Place) -> None:
     settings = place.client.indices.get_settings(index=work.reindex.new)
     index = settings[work.reindex.new]["settings"]["index"]
     assert index["refresh_interval"] == "1s"
-    assert index["auto_expand_replicas"] == schema.CLUSTER["auto_expand_replicas"]
+    assert index["auto_expand_replicas"] == Layout().settings()["auto_expand_replicas"]
     assert indices.read_index(place.client, place.names) == work.reindex.new
 
 

@@ -1,11 +1,14 @@
 """Settings: a wrong one is told by its name, and its value is not shown."""
 
+from pathlib import Path
+
 import pytest
 
 from services.errors import SettingsError
 from services.settings import (
     ApiSettings,
     AuthSettings,
+    ElasticsearchSettings,
     IndexSettings,
     PhoneSettings,
     RedisSettings,
@@ -23,6 +26,8 @@ from services.settings import (
         (ApiSettings, "RECORDINGS_API_CURSOR_LIFETIME", "soon"),
         (ApiSettings, "RECORDINGS_API_MAX_SEARCHES", "none"),
         (IndexSettings, "RECORDINGS_INDEX_PREFIX", "Voice"),
+        (IndexSettings, "RECORDINGS_INDEX_SHARDS", "0"),
+        (IndexSettings, "RECORDINGS_INDEX_REPLICAS", "-1"),
         (PhoneSettings, "RECORDINGS_PHONE_REGION", "Italy"),
     ],
 )
@@ -64,3 +69,30 @@ def test_a_tenant_has_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_the_certificate_of_redis_is_always_verified(given: str, for_celery: str) -> None:
     assert RedisSettings(redis_url=given).broker_url == for_celery
+
+
+def key() -> str | None:
+    found = load(ElasticsearchSettings).api_key
+    return found.get_secret_value() if found else None
+
+
+def test_a_secret_is_read_from_its_file_each_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("RECORDINGS_ELASTICSEARCH_API_KEY", raising=False)
+    monkeypatch.setenv("RECORDINGS_SECRETS_DIR", str(tmp_path))
+    assert key() is None
+    file = tmp_path / "RECORDINGS_ELASTICSEARCH_API_KEY"
+    for text in ("old", "new"):
+        file.write_text(f"{text}\n")
+        assert key() == text
+    monkeypatch.setenv("RECORDINGS_ELASTICSEARCH_API_KEY", "of the environment")
+    assert key() == "of the environment"
+
+
+def test_a_folder_of_secrets_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("RECORDINGS_ELASTICSEARCH_API_KEY", raising=False)
+    monkeypatch.setenv("RECORDINGS_SECRETS_DIR", str(tmp_path / "nowhere"))
+    assert key() is None
