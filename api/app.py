@@ -8,6 +8,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from api import metrics
+from api.access_log import log_access
+from api.audit import audit
 from api.auth import Authenticator
 from api.cursors import Cursors
 from api.docs import Docs
@@ -18,11 +20,13 @@ from api.protection import Gate, refuse_bodies
 from api.search import RecordingSearch
 from services.es_client import connect_async
 from services.indices import IndexNames
+from services.pseudonyms import Pseudonyms
 from services.settings import (
     ApiSettings,
     AuthSettings,
     ElasticsearchSettings,
     IndexSettings,
+    LogSettings,
     PhoneSettings,
     load,
 )
@@ -35,12 +39,14 @@ def create_app(api: ApiSettings) -> web.Application:
     auth = load(AuthSettings)
     client = connect_async(load(ElasticsearchSettings), connections=api.max_searches)
     names = IndexNames(load(IndexSettings).prefix)
+    pseudonyms = Pseudonyms.of(load(LogSettings))
     handlers = Handlers(
-        authenticator=Authenticator(keys_from(auth), auth.issuer, auth.audience),
+        authenticator=Authenticator(keys_from(auth), auth.issuer, auth.audience, pseudonyms),
         search=RecordingSearch(client, names, api.search_timeout, Gate(api.max_searches)),
         phones=load(PhoneSettings),
         cursors=Cursors(_cursor_key(api), api.cursor_lifetime),
         max_quantity=api.max_quantity,
+        pseudonyms=pseudonyms,
     )
 
     docs = Docs.of(api)
@@ -51,7 +57,15 @@ def create_app(api: ApiSettings) -> web.Application:
 
     # The framework has no other place to say how such errors look.
     RequestHandler.handle_error = answer_what_is_no_request  # type: ignore[assignment,method-assign]
-    app = web.Application(middlewares=[metrics.measure, answer_every_request, refuse_bodies])
+    app = web.Application(
+        middlewares=[
+            metrics.measure,
+            *([log_access] if api.access_log else []),
+            *([audit] if api.audit_log else []),
+            answer_every_request,
+            refuse_bodies,
+        ]
+    )
     app.cleanup_ctx.append(close_client)
     app.add_routes(
         [

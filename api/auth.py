@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jwt
@@ -10,6 +10,7 @@ import jwt
 from api.keys import Keys
 from services.acl import Principal, Role
 from services.errors import CallerError
+from services.pseudonyms import Pseudonyms
 
 LEEWAY_SECONDS: Final = 30
 MAX_GROUPS: Final = 200
@@ -23,17 +24,20 @@ class Authenticator:
     keys: Keys
     issuer: str
     audience: str
+    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
 
     async def principal(self, authorization: str | None) -> Principal:
         """The principal of this `Authorization` header.
 
         Raises CallerError: "unauthorized" for a token that is missing or not good, "forbidden" for
-        a good one without a tenant or a known role.
+        a good one without a tenant or a known role. Lines of the log name the subject from then on.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise CallerError("unauthorized", "a bearer token is required")
-        return _principal(await self._claims(token.strip()))
+        claims = await self._claims(token.strip())
+        self.pseudonyms.bind(subject=str(claims["sub"]).lower())
+        return _principal(claims)
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
         try:

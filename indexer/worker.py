@@ -17,10 +17,13 @@ from indexer.settling import Settler
 from indexer.sink import Sink
 from services.es_client import TIMEOUT_SECONDS, connect
 from services.indices import IndexNames
+from services.observability import configure_logging
+from services.pseudonyms import Pseudonyms
 from services.schema_version import refuse_another_version
 from services.settings import (
     ElasticsearchSettings,
     IndexSettings,
+    LogSettings,
     PhoneSettings,
     RedisSettings,
     WorkerSettings,
@@ -42,6 +45,7 @@ def run() -> int:
     """Work until told to stop; returns the exit status. Raises SettingsError;
     SchemaVersionError.
     """
+    configure_logging()
     worker, broker = load(WorkerSettings), load(RedisSettings)
     settler = _settler(worker, broker)
     app = celery_app.make_app(broker, worker)
@@ -74,6 +78,7 @@ def _settler(worker: WorkerSettings, broker: RedisSettings) -> Settler:
         bulk_bytes=worker.bulk_bytes,
         max_document_bytes=worker.max_document_bytes,
         deadline=broker.deadline,
+        pseudonyms=Pseudonyms.of(load(LogSettings)),
     )
     return Settler(
         sink,

@@ -177,6 +177,18 @@ class ReindexSettings(BaseSettings):
     source_token: SecretStr | None = None
 
 
+class LogSettings(BaseSettings):
+    """What the programs' logs say of tenants and users.
+
+    hash_key: what tenants and users are hashed with in the logs. The same for all programs, else
+    the same tenant is another word in each. Without it each process makes a key of its own.
+    """
+
+    model_config = _config("RECORDINGS_LOG_")
+
+    hash_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+
+
 class ApiSettings(BaseSettings):
     """Where the API listens and what it allows; times in seconds.
 
@@ -188,6 +200,9 @@ class ApiSettings(BaseSettings):
     cursor_key: what cursors are signed with. Replicas must share it, else one does not take the
     cursors of another. Without it each process makes a key of its own, and cursors end with it.
     cursor_lifetime: how long (seconds) after its page a cursor is taken.
+    access_log: a line of the log for each request, but for the probes that succeed.
+    audit_log: a line of the log for each search and for each recording that is asked for: who, with
+    which parameters (never their values), and how much was found.
     """
 
     model_config = _config("RECORDINGS_API_")
@@ -200,6 +215,8 @@ class ApiSettings(BaseSettings):
     max_searches: Annotated[int, Field(ge=1, le=1000)] = 16
     cursor_key: Annotated[SecretStr, Field(min_length=32)] | None = None
     cursor_lifetime: Annotated[float, Field(gt=0, le=604_800)] = 3600.0
+    access_log: bool = False
+    audit_log: bool = False
 
 
 class AuthSettings(BaseSettings):

@@ -35,11 +35,18 @@ OLDEST, NEWEST = "1.32", "1.37"
 COMMON: Final = ("ElasticsearchSettings", "IndexSettings")
 # What each program reads at its start.
 READ: Final = {
-    ("recordings-api", "serve"): (*COMMON, "ApiSettings", "AuthSettings", "PhoneSettings"),
+    ("recordings-api", "serve"): (
+        *COMMON,
+        "ApiSettings",
+        "AuthSettings",
+        "LogSettings",
+        "PhoneSettings",
+    ),
     ("recordings-indexer", "worker"): (
         *COMMON,
         "RedisSettings",
         "WorkerSettings",
+        "LogSettings",
         "PhoneSettings",
     ),
     ("recordings-indexer", "init"): COMMON,
@@ -60,6 +67,7 @@ MUST_SAY: Final = {
 SECRETS: Final = {
     "RECORDINGS_REDIS_URL": "redis://redis:6379/0",
     "RECORDINGS_API_CURSOR_KEY": "0123456789abcdef0123456789abcdef",
+    "RECORDINGS_LOG_HASH_KEY": "0123456789abcdef0123456789abcdef",
 }
 # Made by the operator before the first start, see deploy/README.md.
 OUTSIDE: Final = {
@@ -70,6 +78,7 @@ OUTSIDE: Final = {
         "recordings-elasticsearch-worker",
         "recordings-elasticsearch-operator",
         "recordings-api",
+        "recordings-log",
         "recordings-redis",
         "recordings-source",
         "recordings-es-http-certs-public",  # by ECK
@@ -226,11 +235,20 @@ class TestSettings:
         (api,) = _of(overlay, "api")
         assert isinstance(api.environment["RECORDINGS_API_CURSOR_KEY"], dict)
 
+    def test_programs_share_the_key_of_the_logs(self, overlay: str) -> None:
+        keys = [
+            one.environment["RECORDINGS_LOG_HASH_KEY"]
+            for component in ("api", "worker")
+            for one in _of(overlay, component)
+        ]
+        assert isinstance(keys[0], dict)
+        assert keys == [keys[0]] * 2
+
     def test_secrets_are_references(self, overlay: str) -> None:
         secret = {
             name
             for name in manifests.variables()
-            if name.endswith(("_API_KEY", "_CURSOR_KEY", "_TOKEN", "_REDIS_URL"))
+            if name.endswith(("_API_KEY", "_CURSOR_KEY", "_HASH_KEY", "_TOKEN", "_REDIS_URL"))
         }
         for one in manifests.containers(overlay):
             for name in secret & set(one.environment):
