@@ -19,6 +19,8 @@ from elastic_transport import (
 )
 from prometheus_client import Histogram
 
+from services import traces
+
 SECONDS: Final = Histogram(
     "recordings_elasticsearch_request_seconds",
     "Time of a call of Elasticsearch by operation and outcome, in seconds",
@@ -86,4 +88,6 @@ def _measured(target: str) -> Iterator[_Call]:
         call.outcome = "unreachable"
         raise
     finally:
-        SECONDS.labels(operation_of(target), call.outcome).observe(time.perf_counter() - began)
+        seconds, operation = time.perf_counter() - began, operation_of(target)
+        SECONDS.labels(operation, call.outcome).observe(seconds)
+        traces.call(operation, call.outcome, seconds)

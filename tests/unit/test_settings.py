@@ -10,6 +10,7 @@ from services.settings import (
     LogSettings,
     PhoneSettings,
     RedisSettings,
+    TracesSettings,
     load,
 )
 
@@ -23,6 +24,13 @@ from services.settings import (
         (ApiSettings, "RECORDINGS_API_CURSOR_KEY", "too short for a key"),
         (ApiSettings, "RECORDINGS_API_CURSOR_LIFETIME", "soon"),
         (ApiSettings, "RECORDINGS_API_AUDIT_LOG", "perhaps"),
+        (ApiSettings, "RECORDINGS_API_CORS_ORIGINS", "https://*"),
+        (ApiSettings, "RECORDINGS_API_CORS_ORIGINS", "null"),
+        (ApiSettings, "RECORDINGS_API_CORS_ORIGINS", "https://a.example/"),
+        (ApiSettings, "RECORDINGS_API_CORS_ORIGINS", "https://A.example"),
+        (ApiSettings, "RECORDINGS_API_CORS_ORIGINS", "https://a.example,"),
+        (TracesSettings, "RECORDINGS_TRACES_ENDPOINT", "collector"),
+        (TracesSettings, "RECORDINGS_TRACES_RATIO", "2"),
         (LogSettings, "RECORDINGS_LOG_HASH_KEY", "too short for a key"),
         (ApiSettings, "RECORDINGS_API_MAX_SEARCHES", "none"),
         (IndexSettings, "RECORDINGS_INDEX_PREFIX", "Voice"),
