@@ -15,6 +15,7 @@ from indexer.consumer import consumer_with
 from indexer.deliveries import Deliveries
 from indexer.settling import Settler
 from indexer.sink import Sink
+from services import traces
 from services.es_client import TIMEOUT_SECONDS, connect
 from services.indices import IndexNames
 from services.observability import configure_logging
@@ -26,6 +27,7 @@ from services.settings import (
     LogSettings,
     PhoneSettings,
     RedisSettings,
+    TracesSettings,
     WorkerSettings,
     load,
 )
@@ -46,6 +48,7 @@ def run() -> int:
     SchemaVersionError.
     """
     configure_logging()
+    traces.start(load(TracesSettings), "recordings-worker")
     worker, broker = load(WorkerSettings), load(RedisSettings)
     settler = _settler(worker, broker)
     app = celery_app.make_app(broker, worker)
