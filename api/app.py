@@ -11,6 +11,7 @@ from api import metrics
 from api.access_log import log_access
 from api.audit import audit
 from api.auth import Authenticator
+from api.cors import Cors
 from api.cursors import Cursors
 from api.docs import Docs
 from api.handlers import Handlers
@@ -18,6 +19,8 @@ from api.keys import keys_from
 from api.problems import answer_every_request, answer_what_is_no_request
 from api.protection import Gate, refuse_bodies
 from api.search import RecordingSearch
+from api.tracing import trace_requests
+from services import traces
 from services.es_client import connect_async
 from services.indices import IndexNames
 from services.pseudonyms import Pseudonyms
@@ -28,6 +31,7 @@ from services.settings import (
     IndexSettings,
     LogSettings,
     PhoneSettings,
+    TracesSettings,
     load,
 )
 
@@ -37,6 +41,7 @@ log = structlog.get_logger("api")
 def create_app(api: ApiSettings) -> web.Application:
     """The application; the other settings are read here too. Raises SettingsError."""
     auth = load(AuthSettings)
+    traces.start(load(TracesSettings), "recordings-api")
     client = connect_async(load(ElasticsearchSettings), connections=api.max_searches)
     names = IndexNames(load(IndexSettings).prefix)
     pseudonyms = Pseudonyms.of(load(LogSettings))
@@ -60,6 +65,7 @@ def create_app(api: ApiSettings) -> web.Application:
     app = web.Application(
         middlewares=[
             metrics.measure,
+            *([trace_requests] if traces.are_on() else []),
             *([log_access] if api.access_log else []),
             *([audit] if api.audit_log else []),
             answer_every_request,
@@ -67,6 +73,8 @@ def create_app(api: ApiSettings) -> web.Application:
         ]
     )
     app.cleanup_ctx.append(close_client)
+    if api.cors_origins:
+        Cors(frozenset(api.cors_origins.split(",")), f"{api.base_path}/v1/recordings").install(app)
     app.add_routes(
         [
             web.get(f"{api.base_path}/v1/recordings", handlers.list_recordings),
