@@ -53,7 +53,8 @@ def document(api: ApiSettings) -> Json:
             "description": "Search over call recordings and their notes.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        # From where the document is: it may be behind a prefix that a proxy takes away.
+        "servers": [{"url": "."}],
         "security": [{"token": []}],
         "paths": {
             base: {"get": _list_operation(api.max_quantity)},
