@@ -2,12 +2,15 @@
 
 import ast
 import json
+import os
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
 import typer
+import yaml
 from jsonschema import Draft202012Validator
 
 from api.app import create_app
@@ -178,6 +181,36 @@ class TestReferences:
             (service,) = (one for one in services if wanted <= one["metadata"]["labels"].items())
             ports = {port["name"] for port in service["spec"]["ports"]}
             assert {one["port"] for one in monitor["spec"]["endpoints"]} <= ports
+
+
+class TestTraces:
+    def test_the_component_sends_them_past_the_policies(self, tmp_path: Path) -> None:
+        """It is in no overlay, as traces are off by default; so it is added to one here."""
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": "recordings",
+            "resources": [os.path.relpath(TOP / "deploy/k8s/overlays/production", tmp_path)],
+            "components": [os.path.relpath(TOP / "deploy/k8s/components/traces", tmp_path)],
+        }
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        built = {
+            (one["kind"], one["metadata"]["name"]): one for one in manifests.built_from(tmp_path)
+        }
+        for one in built.values():
+            if one["kind"] not in FOREIGN:
+                kubernetes_validate.validate(one, NEWEST, strict=True)
+        (given,) = [
+            one["data"]
+            for (kind, _), one in built.items()
+            if kind == "ConfigMap" and "RECORDINGS_TRACES_ENDPOINT" in one["data"]
+        ]
+        assert set(given) <= manifests.variables()
+        endpoint = urlsplit(given["RECORDINGS_TRACES_ENDPOINT"])
+        (rule,) = built["NetworkPolicy", "programs-to-collector"]["spec"]["egress"]
+        assert [port["port"] for port in rule["ports"]] == [endpoint.port]
+        namespace = rule["to"][0]["namespaceSelector"]["matchLabels"]
+        assert list(namespace.values()) == [str(endpoint.hostname).split(".")[1]]
 
 
 class TestSecurity:
