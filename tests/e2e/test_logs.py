@@ -139,7 +139,7 @@ def test_the_logs_say_which_request_and_nothing_personal(
             ask(
                 f"quantity=10&from=0&users={STRANGER}", make_token(OWNER, "user", TENANT)
             ).status_code,
-            ask(method="POST", body="wolverine").status_code,
+            ask(method="POST").status_code,
             ask(body="wolverine").status_code,
         ]
         assert statuses == [200, 400, 200, 404, 404, 400, 400, 400, 401, 401, 403, 403, 405, 400]
