@@ -53,8 +53,7 @@ def document(api: ApiSettings) -> Json:
             "description": "Search over call recordings and their notes.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        # From where the document is: it may be behind a prefix that a proxy takes away.
-        "servers": [{"url": "."}],
+        "servers": [{"url": "/"}],
         "security": [{"token": []}],
         "paths": {
             base: {"get": _list_operation(api.max_quantity)},
