@@ -8,8 +8,11 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from api import metrics
+from api.access_log import log_access
+from api.audit import audit
 from api.auth import Authenticator
 from api.backend import Backend
+from api.cors import Cors
 from api.cursors import Cursors
 from api.docs import Docs
 from api.handlers import Handlers
@@ -17,13 +20,18 @@ from api.keys import keys_from
 from api.problems import answer_every_request, answer_what_is_no_request
 from api.protection import Gate, refuse_bodies
 from api.search import RecordingSearch
+from api.tracing import trace_requests
+from services import traces
 from services.indices import IndexNames
+from services.pseudonyms import Pseudonyms
 from services.settings import (
     ApiSettings,
     AuthSettings,
     ElasticsearchSettings,
     IndexSettings,
+    LogSettings,
     PhoneSettings,
+    TracesSettings,
     load,
 )
 
@@ -33,14 +41,17 @@ log = structlog.get_logger("api")
 def create_app(api: ApiSettings) -> web.Application:
     """The application; the other settings are read here too. Raises SettingsError."""
     auth = load(AuthSettings)
+    traces.start(load(TracesSettings), "recordings-api")
     backend = Backend.of(load(ElasticsearchSettings))
     names = IndexNames(load(IndexSettings).prefix)
+    pseudonyms = Pseudonyms.of(load(LogSettings))
     handlers = Handlers(
-        authenticator=Authenticator(keys_from(auth), auth.issuer, auth.audience),
+        authenticator=Authenticator(keys_from(auth), auth.issuer, auth.audience, pseudonyms),
         search=RecordingSearch(backend, names, api.search_timeout, Gate(api.max_searches)),
         phones=load(PhoneSettings),
         cursors=Cursors(_cursor_key(api), api.cursor_lifetime),
         max_quantity=api.max_quantity,
+        pseudonyms=pseudonyms,
     )
 
     docs = Docs.of(api)
@@ -51,8 +62,19 @@ def create_app(api: ApiSettings) -> web.Application:
 
     # The framework has no other place to say how such errors look.
     RequestHandler.handle_error = answer_what_is_no_request  # type: ignore[assignment,method-assign]
-    app = web.Application(middlewares=[metrics.measure, answer_every_request, refuse_bodies])
+    app = web.Application(
+        middlewares=[
+            metrics.measure,
+            *([trace_requests] if traces.are_on() else []),
+            *([log_access] if api.access_log else []),
+            *([audit] if api.audit_log else []),
+            answer_every_request,
+            refuse_bodies,
+        ]
+    )
     app.cleanup_ctx.append(close_connections)
+    if api.cors_origins:
+        Cors(frozenset(api.cors_origins.split(",")), f"{api.base_path}/v1/recordings").install(app)
     app.add_routes(
         [
             web.get(f"{api.base_path}/v1/recordings", handlers.list_recordings),

@@ -18,6 +18,7 @@ import jwt
 from api.keys import Keys, VerificationKey
 from services.acl import Principal, Role
 from services.errors import CallerError
+from services.pseudonyms import Pseudonyms
 
 LEEWAY_SECONDS: Final = 30
 MAX_GROUPS: Final = 200
@@ -42,13 +43,14 @@ class Authenticator:
     keys: Keys
     issuer: str
     audience: str
+    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
     _remembered: OrderedDict[bytes, _Verified] = field(default_factory=OrderedDict, init=False)
 
     async def principal(self, authorization: str | None) -> Principal:
         """The principal of this `Authorization` header.
 
         Raises CallerError: "unauthorized" for a token that is missing or not good, "forbidden" for
-        a good one without a tenant or a known role.
+        a good one without a tenant or a known role. Lines of the log name the subject from then on.
         """
         scheme, _, token = (authorization or "").partition(" ")
         token = token.strip()
@@ -59,6 +61,8 @@ class Authenticator:
         if known is None or not await self._still_good(known):
             known = await self._verify(token)
             self._remember(digest, known)
+        else:
+            self.pseudonyms.bind(subject=known.principal.user_id)
         return known.principal
 
     async def _still_good(self, known: _Verified) -> bool:
@@ -91,6 +95,7 @@ class Authenticator:
             raise CallerError("unauthorized", "the token has expired") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             raise CallerError("unauthorized", "the token is not valid") from None
+        self.pseudonyms.bind(subject=str(claims["sub"]).lower())
         return _Verified(_principal(claims), key_id, key, int(claims["exp"]))
 
 

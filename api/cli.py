@@ -4,6 +4,7 @@ import json
 import sys
 from typing import Final
 
+import structlog
 import typer
 import uvloop
 from aiohttp import web
@@ -22,6 +23,8 @@ from services.settings import ApiSettings, ElasticsearchSettings, IndexSettings,
 GRACE_SECONDS: Final = 2.0
 # Elasticsearch is asked once which version its index has.
 VERSION_SECONDS: Final = 5.0
+
+log = structlog.get_logger("api")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -45,7 +48,7 @@ def serve() -> None:
         port=api.port,
         loop=uvloop.new_event_loop(),
         access_log=None,
-        print=lambda text: typer.echo(text, err=True),
+        print=lambda _: log.info("listening", host=api.host, port=api.port),
         shutdown_timeout=longest_request(api) + GRACE_SECONDS,
         **SERVER_OPTIONS,
     )

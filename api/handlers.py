@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from api import query_string
+from api.audit import RECORDING, ROLE, SHOWN, Shown
 from api.auth import Authenticator
 from api.cursors import Cursors, SortValues, walk_of
 from api.facets import aggregations
@@ -23,6 +24,7 @@ from api.values import Limits
 from services.acl import Principal, may_ask_for
 from services.errors import CallerError
 from services.es_client import TooManyClausesError
+from services.pseudonyms import Pseudonyms
 from services.settings import PhoneSettings
 
 
@@ -35,6 +37,7 @@ class Handlers:
     phones: PhoneSettings
     cursors: Cursors
     max_quantity: int
+    pseudonyms: Pseudonyms
 
     async def list_recordings(self, request: web.Request) -> web.Response:
         """`GET /v1/recordings`."""
@@ -48,6 +51,7 @@ class Handlers:
         except TooManyClausesError:
             refuse_wide_prefixes(asked)
             raise
+        request[SHOWN] = Shown(page.total, min(len(page.hits), asked.quantity))
         next_cursor = self._next_cursor(principal, asked, page)
         if asked.highlight:
             # A thousand long calls are half a second's work: others are answered meanwhile.
@@ -58,7 +62,10 @@ class Handlers:
         """`GET /v1/recordings/{id}`: the same answer for what is not there and what is hidden."""
         principal = await self._principal(request)
         query_string.refuse_all(_query_string(request))
-        source = await self.search.one(principal, _id_in_path(request))
+        recording_id = _id_in_path(request)
+        request[RECORDING] = self.pseudonyms.word_for(recording_id)
+        source = await self.search.one(principal, recording_id)
+        request[SHOWN] = Shown(int(source is not None), int(source is not None))
         if source is None:
             raise _no_such_recording()
         return _json(present(source))
@@ -73,7 +80,11 @@ class Handlers:
         return _json({"status": "ready"})
 
     async def _principal(self, request: web.Request) -> Principal:
-        return await self.authenticator.principal(request.headers.get("Authorization"))
+        """Who asks; lines of the log name the tenant from then on."""
+        principal = await self.authenticator.principal(request.headers.get("Authorization"))
+        self.pseudonyms.bind(tenant=principal.tenant_id)
+        request[ROLE] = principal.role
+        return principal
 
     async def _refuse_others(self, principal: Principal, asked: ListParameters) -> None:
         """403 for asking by name for somebody outside the caller's sight."""

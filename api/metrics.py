@@ -20,10 +20,14 @@ async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Time the request under its route's pattern: never under the path, which has ids."""
     began = time.perf_counter()
     response = await handler(request)
-    resource = request.match_info.route.resource
-    route = resource.canonical if resource else "unknown"
-    REQUESTS.labels(route, str(response.status)).observe(time.perf_counter() - began)
+    REQUESTS.labels(route_of(request), str(response.status)).observe(time.perf_counter() - began)
     return response
+
+
+def route_of(request: web.Request) -> str:
+    """The pattern of the request's path, which has no ids; "unknown" where there is none."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else "unknown"
 
 
 async def show(_: web.Request) -> web.Response:

@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
+from structlog.contextvars import bind_contextvars
 
 from api.models import Problem
 from services.errors import BackendError, CallerError
@@ -76,6 +77,8 @@ async def answer_every_request(request: web.Request, handler: Handler) -> web.St
     """Give the request its id and answer its errors as problems."""
     given = request.headers.get("X-Request-ID", "")
     request[REQUEST_ID] = given if _PLAIN_TOKEN.fullmatch(given) else secrets.token_hex(16)
+    # Each request is a task of its own, so nothing has to be unbound.
+    bind_contextvars(request_id=request[REQUEST_ID])
     try:
         response = await handler(request)
     except CallerError as error:
@@ -85,7 +88,7 @@ async def answer_every_request(request: web.Request, handler: Handler) -> web.St
     except BackendError as error:
         response = _backends_fault(request, error)
     except Exception as error:  # noqa: BLE001 (the last line: the caller sees "internal")
-        _log_failure(request, error)
+        _log_failure(error)
         response = problem(request, 500, "internal", "the request could not be answered")
     response.headers["X-Request-ID"] = request[REQUEST_ID]
     return response
@@ -105,21 +108,22 @@ def answer_what_is_no_request(
     if request.writer.output_size > 0:
         raise ConnectionError("an answer has been begun")
     request[REQUEST_ID] = secrets.token_hex(16)
+    bind_contextvars(request_id=request[REQUEST_ID])
     if status < 500:
         detail = "the request is not HTTP, or its first line or a header is too long"
         response = problem(request, status, "bad_request", detail)
     else:
-        _log_failure(request, exc)
+        _log_failure(exc)
         response = problem(request, 500, "internal", "the request could not be answered")
     response.headers["X-Request-ID"] = request[REQUEST_ID]
     response.force_close()
     return response
 
 
-def _log_failure(request: web.BaseRequest, error: BaseException | None) -> None:
+def _log_failure(error: BaseException | None) -> None:
     place = place_of(error) if error else "unknown"
     kind = type(error).__name__
-    log.error("request_failed", kind=kind, place=place, request_id=request[REQUEST_ID])
+    log.error("request_failed", kind=kind, place=place)
 
 
 def _callers_fault(request: web.Request, error: CallerError) -> web.Response:
@@ -143,7 +147,7 @@ def _of_the_framework(request: web.Request, error: web.HTTPException) -> web.Res
 
 
 def _backends_fault(request: web.Request, error: BackendError) -> web.Response:
-    log.error("backend_failed", reason=str(error), request_id=request[REQUEST_ID])
+    log.error("backend_failed", reason=str(error))
     if not error.retryable:
         return problem(request, 500, "internal", "the request could not be answered")
     return problem(

@@ -225,8 +225,8 @@ EVENTS: Final = (
     ),
     Event(
         "event_failed",
-        "Our own code failed on an event: `kind` of the exception and `place`, no values. The event"
-        " is in the dead letters as `unexpected ...`.",
+        "Our own code failed on an event: `kind` of the exception and `place`, no values, `tenant`"
+        " hashed. The event is in the dead letters as `unexpected ...`.",
         "A defect: report kind, place and version; replay when it is mended.",
     ),
     Event(
@@ -249,8 +249,7 @@ EVENTS: Final = (
     ),
     Event(
         "backend_failed",
-        "A request was answered with 503 (or 500) because of Elasticsearch or the keys; `reason`,"
-        " `request_id`.",
+        "A request was answered with 503 (or 500) because of Elasticsearch or the keys; `reason`.",
         "401 or 403 in the reason: the API key. 404 index_not_found: `init`. Else its health.",
     ),
     Event(
@@ -267,7 +266,7 @@ EVENTS: Final = (
     ),
     Event(
         "request_failed",
-        "A request was answered with 500 by a fault of ours: `kind`, `place`, `request_id`.",
+        "A request was answered with 500 by a fault of ours: `kind`, `place`.",
         "A defect: report kind, place and version.",
     ),
     Event(
@@ -279,5 +278,24 @@ EVENTS: Final = (
         "cursor_key_is_not_set",
         "Each process signs cursors with a key of its own: replicas refuse each other's.",
         "Set RECORDINGS_API_CURSOR_KEY, the same for all replicas.",
+    ),
+    Event(
+        "log_hash_key_is_not_set",
+        "Each process hashes tenants and users with a key of its own: the same one is another word"
+        " in the lines of each.",
+        "Set RECORDINGS_LOG_HASH_KEY, the same for all programs.",
+    ),
+    Event("listening", "The API takes requests, at `host` and `port`.", "None."),
+    Event(
+        "request_answered",
+        "A request was answered: `route`, `status`, `seconds`. Only with RECORDINGS_API_ACCESS_LOG,"
+        " and not for probes that succeed.",
+        "None.",
+    ),
+    Event(
+        "search_audited",
+        "The audit log (The audit log, above): who asked, with which `parameters`, and how much was"
+        " `found` and `returned`. Only with RECORDINGS_API_AUDIT_LOG.",
+        "None.",
     ),
 )

@@ -140,6 +140,8 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.default
+    if isinstance(value, bool):
+        return f"`{value}`".lower()
     return "" if value is None or value in ("", {}) else f"`{value}`"
 
 

@@ -40,6 +40,11 @@ class Received:
         """A header, seconds since 1970; the product may leave it out."""
         return self.message.headers.get("published_at")
 
+    @property
+    def traceparent(self) -> object:
+        """A header, as W3C's Trace Context has it; the product may leave it out."""
+        return self.message.headers.get("traceparent")
+
 
 @dataclass
 class Gathering:

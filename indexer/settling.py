@@ -23,6 +23,7 @@ from indexer.celery_app import StopFlag
 from indexer.deliveries import DEATHS_ALLOWED, Deliveries
 from indexer.gathering import Received
 from indexer.sink import Sink
+from services import traces
 from services.errors import BackendError
 
 # While one lot waits for Elasticsearch, another is validated and merged.
@@ -69,7 +70,8 @@ class Settler:
 
     def _apply(self, lot: list[Received]) -> None:
         events = [event for one in lot for event in one.events]
-        with metrics.BATCH_SECONDS.time():
+        traceparents = (one.traceparent for one in lot)
+        with metrics.BATCH_SECONDS.time(), traces.batch(traceparents, len(events)):
             outcomes = self.sink.apply(events)
         metrics.BATCH.observe(len(events))
         log.info("events_applied", **outcomes)

@@ -14,7 +14,7 @@ superseded or in the dead letters; else it raises, and the message stays in the 
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,6 +39,7 @@ from indexer.write_set import WriteSet
 from services.errors import BackendError
 from services.indices import IndexNames
 from services.observability import place_of
+from services.pseudonyms import Pseudonyms
 
 FIRST_VERSION: Final = 1
 
@@ -126,6 +127,7 @@ class Sink:
     max_document_bytes: int
     deadline: float
     budget: Budget = field(default_factory=Budget)
+    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
     _writer: Writer = field(init=False)
     _write_set: WriteSet = field(init=False)
 
@@ -153,7 +155,10 @@ class Sink:
                 return self.apply(raw_events[:middle]) + self.apply(raw_events[middle:])
             # A stack trace may hold what was said.
             log.error(  # noqa: TRY400
-                "event_failed", kind=type(error).__name__, place=place_of(error)
+                "event_failed",
+                kind=type(error).__name__,
+                place=place_of(error),
+                tenant=self._tenant_of(raw_events[0]),
             )
             return self.bury(raw_events, f"unexpected {type(error).__name__}")
 
@@ -163,6 +168,11 @@ class Sink:
         self._patience().insist(lambda: dead_letters.write(self.client, self.names, letters))
         metrics.EVENTS.labels("unknown", "dead").inc(len(letters))
         return Counter(dead=len(letters))
+
+    def _tenant_of(self, raw: object) -> str | None:
+        """The pseudonym of whose event this is, where it says so."""
+        tenant = raw.get("tenantId") if isinstance(raw, Mapping) else None
+        return self.pseudonyms.word_for(tenant) if isinstance(tenant, str) else None
 
     def _patience(self) -> Patience:
         return Patience(time.monotonic() + self.deadline, self.stopping)

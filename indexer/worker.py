@@ -16,14 +16,19 @@ from indexer.consumer import consumer_with
 from indexer.deliveries import Deliveries
 from indexer.settling import Settler
 from indexer.sink import Sink
+from services import traces
 from services.es_client import TIMEOUT_SECONDS, connect
 from services.indices import IndexNames
+from services.observability import configure_logging
+from services.pseudonyms import Pseudonyms
 from services.schema_version import refuse_another_version
 from services.settings import (
     ElasticsearchSettings,
     IndexSettings,
+    LogSettings,
     PhoneSettings,
     RedisSettings,
+    TracesSettings,
     WorkerSettings,
     load,
 )
@@ -43,6 +48,8 @@ def run() -> int:
     """Work until told to stop; returns the exit status. Raises SettingsError; SchemaVersionError;
     BackendError when Elasticsearch or Redis cannot be trusted, or Elasticsearch refuses us.
     """
+    configure_logging()
+    traces.start(load(TracesSettings), "recordings-worker")
     worker, broker = load(WorkerSettings), load(RedisSettings)
     refuse_untrusted(broker.redis_url)
     settler = _settler(worker, broker)
@@ -76,6 +83,7 @@ def _settler(worker: WorkerSettings, broker: RedisSettings) -> Settler:
         bulk_bytes=worker.bulk_bytes,
         max_document_bytes=worker.max_document_bytes,
         deadline=broker.deadline,
+        pseudonyms=Pseudonyms.of(load(LogSettings)),
     )
     return Settler(
         sink,

@@ -13,6 +13,8 @@ from typing import Any, Final
 from elastic_transport import ConnectionTimeout, Transport, TransportApiResponse, TransportError
 from prometheus_client import Histogram
 
+from services import traces
+
 SECONDS: Final = Histogram(
     "recordings_elasticsearch_request_seconds",
     "Time of a call of Elasticsearch by operation and outcome, in seconds",
@@ -68,4 +70,6 @@ def measured(target: str) -> Iterator[_Call]:
         call.outcome = "unreachable"
         raise
     finally:
-        SECONDS.labels(operation_of(target), call.outcome).observe(time.perf_counter() - began)
+        seconds, operation = time.perf_counter() - began, operation_of(target)
+        SECONDS.labels(operation, call.outcome).observe(seconds)
+        traces.call(operation, call.outcome, seconds)

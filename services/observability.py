@@ -1,5 +1,8 @@
 """Logs: one JSON object a line on standard error, for every program.
 
+What is bound to the context (structlog.contextvars) is in every line of it, also in those that
+libraries write: the request's id, and of who asks the pseudonyms (services.pseudonyms).
+
 Nothing personal is ever logged. Our own events have fixed names and fields. Of what libraries
 log, only the template is written, because its arguments may hold a whole message.
 """
@@ -14,6 +17,7 @@ from typing import Any
 import structlog
 
 _SHARED: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]

@@ -27,6 +27,7 @@ from pydantic_settings import (
 
 from services.errors import SettingsError
 
+_ORIGIN = r"https?://[a-z0-9.:\[\]-]+"
 Region = Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")]
 
 
@@ -214,6 +215,32 @@ class ReindexSettings(Settings):
     source_token: SecretStr | None = None
 
 
+class LogSettings(Settings):
+    """What the programs' logs say of tenants and users.
+
+    hash_key: what tenants and users are hashed with in the logs. The same for all programs, else
+    the same tenant is another word in each. Without it each process makes a key of its own.
+    """
+
+    model_config = _config("RECORDINGS_LOG_")
+
+    hash_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+
+
+class TracesSettings(Settings):
+    """Where traces go (OpenTelemetry); what else there is to say of it are its own OTEL_ variables.
+
+    endpoint: where spans are sent (OTLP over HTTP), `http://collector:4318/v1/traces` for example.
+    Without it there are no traces.
+    ratio: the share of traces that is kept, where the caller has not decided it.
+    """
+
+    model_config = _config("RECORDINGS_TRACES_")
+
+    endpoint: AnyHttpUrl | None = None
+    ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
 class ApiSettings(Settings):
     """Where the API listens and what it allows; times in seconds.
 
@@ -225,6 +252,11 @@ class ApiSettings(Settings):
     cursor_key: what cursors are signed with. Replicas must share it, else one does not take the
     cursors of another. Without it each process makes a key of its own, and cursors end with it.
     cursor_lifetime: how long (seconds) after its page a cursor is taken.
+    cors_origins: the web pages that may call the endpoint from a browser, a comma list of exact
+    origins, `https://app.example.com` for example; without any there is no CORS.
+    access_log: a line of the log for each request, but for the probes that succeed.
+    audit_log: a line of the log for each search and for each recording that is asked for: who, with
+    which parameters (never their values), and how much was found.
     """
 
     model_config = _config("RECORDINGS_API_")
@@ -237,6 +269,9 @@ class ApiSettings(Settings):
     max_searches: Annotated[int, Field(ge=1, le=1000)] = 16
     cursor_key: Annotated[SecretStr, Field(min_length=32)] | None = None
     cursor_lifetime: Annotated[float, Field(gt=0, le=604_800)] = 3600.0
+    cors_origins: Annotated[str, StringConstraints(pattern=f"^({_ORIGIN}(,{_ORIGIN})*)?$")] = ""
+    access_log: bool = False
+    audit_log: bool = False
 
 
 class AuthSettings(Settings):

@@ -66,7 +66,11 @@ def kustomize() -> Path:
 @cache
 def resources(overlay: str) -> tuple[Resource, ...]:
     """What `kubectl apply -k` would send."""
-    folder = TOP / "deploy/k8s" / overlay
+    return built_from(TOP / "deploy/k8s" / overlay)
+
+
+def built_from(folder: Path) -> tuple[Resource, ...]:
+    """What kustomize makes of this folder."""
     built = subprocess.run([kustomize(), "build", folder], capture_output=True, check=False)
     assert built.returncode == 0, built.stderr.decode()
     return tuple(yaml.safe_load_all(built.stdout))

@@ -2,12 +2,15 @@
 
 import ast
 import json
+import os
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
 import typer
+import yaml
 from jsonschema import Draft202012Validator
 
 from api.app import create_app
@@ -35,11 +38,20 @@ OLDEST, NEWEST = "1.32", "1.37"
 COMMON: Final = ("ElasticsearchSettings", "IndexSettings")
 # What each program reads at its start.
 READ: Final = {
-    ("recordings-api", "serve"): (*COMMON, "ApiSettings", "AuthSettings", "PhoneSettings"),
+    ("recordings-api", "serve"): (
+        *COMMON,
+        "ApiSettings",
+        "AuthSettings",
+        "LogSettings",
+        "PhoneSettings",
+        "TracesSettings",
+    ),
     ("recordings-indexer", "worker"): (
         *COMMON,
         "RedisSettings",
         "WorkerSettings",
+        "LogSettings",
+        "TracesSettings",
         "PhoneSettings",
     ),
     ("recordings-indexer", "init"): COMMON,
@@ -60,6 +72,7 @@ MUST_SAY: Final = {
 SECRETS: Final = {
     "RECORDINGS_REDIS_URL": "redis://redis:6379/0",
     "RECORDINGS_API_CURSOR_KEY": "0123456789abcdef0123456789abcdef",
+    "RECORDINGS_LOG_HASH_KEY": "0123456789abcdef0123456789abcdef",
 }
 # Made by the operator before the first start, see deploy/README.md.
 OUTSIDE: Final = {
@@ -70,6 +83,7 @@ OUTSIDE: Final = {
         "recordings-elasticsearch-worker",
         "recordings-elasticsearch-operator",
         "recordings-api",
+        "recordings-log",
         "recordings-redis",
         "recordings-source",
         "recordings-es-http-certs-public",  # by ECK
@@ -169,6 +183,36 @@ class TestReferences:
             assert {one["port"] for one in monitor["spec"]["endpoints"]} <= ports
 
 
+class TestTraces:
+    def test_the_component_sends_them_past_the_policies(self, tmp_path: Path) -> None:
+        """It is in no overlay, as traces are off by default; so it is added to one here."""
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": "recordings",
+            "resources": [os.path.relpath(TOP / "deploy/k8s/overlays/production", tmp_path)],
+            "components": [os.path.relpath(TOP / "deploy/k8s/components/traces", tmp_path)],
+        }
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        built = {
+            (one["kind"], one["metadata"]["name"]): one for one in manifests.built_from(tmp_path)
+        }
+        for one in built.values():
+            if one["kind"] not in FOREIGN:
+                kubernetes_validate.validate(one, NEWEST, strict=True)
+        (given,) = [
+            one["data"]
+            for (kind, _), one in built.items()
+            if kind == "ConfigMap" and "RECORDINGS_TRACES_ENDPOINT" in one["data"]
+        ]
+        assert set(given) <= manifests.variables()
+        endpoint = urlsplit(given["RECORDINGS_TRACES_ENDPOINT"])
+        (rule,) = built["NetworkPolicy", "programs-to-collector"]["spec"]["egress"]
+        assert [port["port"] for port in rule["ports"]] == [endpoint.port]
+        namespace = rule["to"][0]["namespaceSelector"]["matchLabels"]
+        assert list(namespace.values()) == [str(endpoint.hostname).split(".")[1]]
+
+
 class TestSecurity:
     def test_pods_are_restricted(self, overlay: str) -> None:
         for where, template in templates(overlay):
@@ -226,11 +270,20 @@ class TestSettings:
         (api,) = _of(overlay, "api")
         assert isinstance(api.environment["RECORDINGS_API_CURSOR_KEY"], dict)
 
+    def test_programs_share_the_key_of_the_logs(self, overlay: str) -> None:
+        keys = [
+            one.environment["RECORDINGS_LOG_HASH_KEY"]
+            for component in ("api", "worker")
+            for one in _of(overlay, component)
+        ]
+        assert isinstance(keys[0], dict)
+        assert keys == [keys[0]] * 2
+
     def test_secrets_are_references(self, overlay: str) -> None:
         secret = {
             name
             for name in manifests.variables()
-            if name.endswith(("_API_KEY", "_CURSOR_KEY", "_TOKEN", "_REDIS_URL"))
+            if name.endswith(("_API_KEY", "_CURSOR_KEY", "_HASH_KEY", "_TOKEN", "_REDIS_URL"))
         }
         for one in manifests.containers(overlay):
             for name in secret & set(one.environment):
