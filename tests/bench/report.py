@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 from rich.table import Table
@@ -100,6 +100,12 @@ def core_table(comparisons: Sequence[Comparison]) -> Table:
             each = (f"{busy[name]:.2f}" if name in busy else "" for name in names)
             table.add_row(one.name, side["name"], *each, f"{sum(busy.values()):.2f}")
     return table
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, 95th percentile and maximum, in the unit of the values."""
+    p95 = quantiles(values, n=20, method="inclusive")[-1]
+    return {"p50": median(values), "p95": p95, "max": max(values)}
 
 
 def verdict(met: bool | None) -> str:
