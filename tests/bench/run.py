@@ -18,13 +18,14 @@ from rich.console import Console
 from deploy.local.errors import StackError
 from services.errors import BackendError, SettingsError
 from services.es_client import failures_as_ours
-from tests.bench import freshness, growth, indexing, page, reindexing
+from tests.bench import freshness, growth, indexing, page, reindexing, searching
 from tests.bench.errors import BenchError
 from tests.bench.report import Report
 from tests.bench.stand import Stand, stand
 from tests.bench.usage import machine
 
 SECTIONS: Final[dict[str, Callable[[Stand], Report]]] = {
+    "search": searching.run,
     "indexing": indexing.run,
     "reindex": reindexing.run,
     "freshness": freshness.run,
