@@ -89,6 +89,7 @@ def run(stand: Stand) -> Report:
     data = conversations.load(CONVERSATIONS)
     years = Years.of(data.recordings)
     counts = QUICK_SIZES if stand.quick else SIZES
+    _warm_up(stand, years, counts[0])
     with ExitStack() as held:
         places = [held.enter_context(_place(stand, years, count)) for count in counts]
         load = held.enter_context(generator())
@@ -104,6 +105,13 @@ def run(stand: Stand) -> Report:
         for place in places
     ]
     return Report({"data": data.origin, **sizes.as_json(found)}, sizes.tables(found))
+
+
+def _warm_up(stand: Stand, years: Years, count: int) -> None:
+    """The smallest size for nothing: what is new to the servers would slow the first one down."""
+    task = stand.progress.add_task("warm up", total=count)
+    with stand.indices() as names:
+        fill(stand, names, years, count, task)
 
 
 def _in_turns(stand: Stand, places: Sequence[Place], load: Generator) -> None:

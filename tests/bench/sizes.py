@@ -103,8 +103,9 @@ def _times(times: Times) -> dict[str, Any]:
 
 
 def tables(sizes: Sequence[Size]) -> list[Table]:
-    """Searches, deep pages, and what each size weighs."""
-    return [_searches(sizes), _deep(sizes), _weights(sizes)]
+    """Searches, deep pages where a size has them, and what each size weighs."""
+    deep = [_deep(sizes)] if any(size.deep for size in sizes) else []
+    return [_searches(sizes), *deep, _weights(sizes)]
 
 
 def _searches(sizes: Sequence[Size]) -> Table:
