@@ -1,7 +1,7 @@
 """The load: a process of its own that asks over keep-alive connections, one request at a time each.
 
 It is kept cheap, so that it does not hold up what it measures: requests are bytes that were made
-before, of an answer only the status and the end are looked for, and nothing is parsed. How many
+before, of an answer only status, length and end are looked at, and nothing is parsed. How many
 cores it kept busy, and how fast it is against a server that does nothing, is measured as well.
 """
 
@@ -32,10 +32,14 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Ask these requests in turns, over so many connections, for so many seconds."""
+    """Ask these requests in turns, over so many connections, for so many seconds.
+
+    `lengths` are those of the bodies that were found to be right before.
+    """
 
     address: Address
     requests: Sequence[bytes]
+    lengths: Sequence[int]
     connections: int
     seconds: float
 
@@ -63,12 +67,13 @@ class Generator:
     def run(self, job: Job) -> Outcome:
         """Do the job. Raises BenchError for an answer that is not good."""
         self.pipe.send(job)
-        outcome = self._hear(job.seconds + READY_SECONDS)
+        outcome = self.hear(job.seconds + READY_SECONDS)
         if not isinstance(outcome, Outcome):
             raise BenchError(f"a search was not answered: {outcome}")
         return outcome
 
-    def _hear(self, seconds: float) -> Any:
+    def hear(self, seconds: float) -> Any:
+        """Wait for a word of the process. Raises BenchError."""
         if not self.pipe.poll(seconds):
             raise BenchError(f"the load was silent for {seconds:.0f} s")
         try:
@@ -87,7 +92,9 @@ def generator() -> Iterator[Generator]:
     theirs.close()
     assert process.pid
     try:
-        yield Generator(process.pid, ours)
+        load = Generator(process.pid, ours)
+        load.hear(READY_SECONDS)
+        yield load
     finally:
         process.kill()
         process.join()
@@ -95,7 +102,11 @@ def generator() -> Iterator[Generator]:
 
 def _serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    gc.disable()  # a pause would be measured as a slow answer
+    # A pause would be measured as a slow answer; between jobs only what a job left is looked at.
+    gc.disable()
+    gc.collect()
+    gc.freeze()
+    pipe.send("ready")
     while True:
         try:
             pipe.send(uvloop.run(_do(pipe.recv())))
@@ -166,10 +177,12 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter()
         self._answer += data
-        if not is_whole(self._answer):
+        length = body_length(self._answer)
+        if length is None:
             return
-        if not self._answer.startswith(GOOD):
-            self._run.fail(self._answer.partition(b"\r\n")[0].decode(errors="replace"))
+        if not self._answer.startswith(GOOD) or length != self._run.job.lengths[self._kind]:
+            status = self._answer.partition(b"\r\n")[0].decode(errors="replace")
+            self._run.fail(f"{status}, {length} bytes")
             return
         self._answer = b""
         self._run.latencies[self._kind].append(now - self._asked)
@@ -183,10 +196,21 @@ class _Connection(asyncio.Protocol):
         self._run.fail("a connection was closed")
 
 
-def is_whole(answer: bytes) -> bool:
-    """Whether these bytes are an answer to its end, by its length or its last chunk."""
+def body_length(answer: bytes) -> int | None:
+    """The bytes of the body once these bytes are a whole answer; None before its end."""
     head, found, body = answer.partition(HEAD_END)
     if not found:
-        return False
+        return None
     length = _LENGTH.search(head)
-    return len(body) == int(length[1]) if length else body.endswith(LAST_CHUNK)
+    if length is None:
+        return _chunks_length(body) if body.endswith(LAST_CHUNK) else None
+    return len(body) if len(body) == int(length[1]) else None
+
+
+def _chunks_length(body: bytes) -> int:
+    """Of a body in chunks (RFC 9112, 7.1), each with its size in a line before it."""
+    length = place = 0
+    while size := int(body[place : (end := body.index(b"\r\n", place))], 16):
+        length += size
+        place = end + size + 4
+    return length

@@ -56,7 +56,12 @@ class Tag(Model):
 
 
 class Video(Model):
-    status: Literal["OK", "NONE", "ERROR"] | None
+    status: Literal["OK", "NONE"] | None
+
+
+class FailedVideo(Model):
+    status: Literal["ERROR"]
+    error_detail: str | None
 
 
 class Recording(Model):
@@ -70,7 +75,7 @@ class Recording(Model):
     channels: int | None
     duration: float | None
     tags: list[Tag]
-    video: Video | None
+    video: Video | FailedVideo | None
     has_notes: bool
 
 
