@@ -58,9 +58,12 @@ class Place:
 
 @dataclass
 class Asked:
-    """Searches by name as bytes, how many recordings each finds, and milliseconds by round."""
+    """Searches by name as bytes, the bytes of their answers, how many recordings each finds, and
+    milliseconds by round.
+    """
 
     requests: dict[str, bytes]
+    lengths: list[int]
     totals: dict[str, int]
     p50: dict[str, list[float]] = field(default_factory=dict)
     p95: dict[str, list[float]] = field(default_factory=dict)
@@ -69,7 +72,7 @@ class Asked:
         """One after the other on one connection, again and again."""
         if not self.requests:
             return
-        job = Job(service.address, list(self.requests.values()), 1, seconds)
+        job = Job(service.address, list(self.requests.values()), self.lengths, 1, seconds)
         for name, latencies in zip(self.requests, load.run(job).latencies, strict=True):
             figures = spread([1000 * one for one in latencies])
             self.p50.setdefault(name, []).append(figures["p50"])
@@ -135,7 +138,7 @@ def _place(stand: Stand, years: Years, count: int) -> Iterator[Place]:
             searches = _asked(service, _questions(years, count))
             pages = _asked(service, _pages())
             far = list(pages.totals.values())[-1] >= DEEP + QUANTITY
-            yield Place(filled, service, searches, pages if far else Asked({}, {}))
+            yield Place(filled, service, searches, pages if far else Asked({}, [], {}))
 
 
 def _questions(years: Years, count: int) -> list[Question]:
@@ -158,13 +161,13 @@ def _page(offset: int) -> dict[str, str]:
 
 def _asked(service: Service, questions: Sequence[Question]) -> Asked:
     requests = {one.name: service.request(one.target, one.principal) for one in questions}
-    totals = {name: _total(service, name, request) for name, request in requests.items()}
-    return Asked(requests, totals)
+    bodies = [_answer(service, name, request) for name, request in requests.items()]
+    totals = [orjson.loads(body)["total"] for body in bodies]
+    return Asked(requests, list(map(len, bodies)), dict(zip(requests, totals, strict=True)))
 
 
-def _total(service: Service, name: str, request: bytes) -> int:
+def _answer(service: Service, name: str, request: bytes) -> bytes:
     answer = exchange(service.address, request)
     if answer.status != 200:
         raise BenchError(f"{name}: the API answered {answer.status}")
-    total: int = orjson.loads(answer.body)["total"]
-    return total
+    return answer.body

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 from rich.table import Table
@@ -103,9 +103,10 @@ def core_table(comparisons: Sequence[Comparison]) -> Table:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, 95th percentile and maximum, in the unit of the values."""
-    p95 = quantiles(values, n=20, method="inclusive")[-1]
-    return {"p50": median(values), "p95": p95, "max": max(values)}
+    """Median, 95th percentile and maximum of at least one value, in the unit of the values."""
+    ordered = sorted(values)
+    p95 = ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)]
+    return {"p50": median(ordered), "p95": p95, "max": ordered[-1]}
 
 
 def verdict(met: bool | None) -> str:
