@@ -29,9 +29,9 @@ from tests.bench.stand import Stand
 from tests.bench.usage import Usage, servers
 
 RECORDINGS: Final = 10_000
-QUICK_RECORDINGS: Final = 4_000
+QUICK_RECORDINGS: Final = 3_000
 PROBES: Final = 12  # of each kind in a round
-QUICK_PROBES: Final = 4
+QUICK_PROBES: Final = 3
 SHARE: Final = 0.5  # of the maximal rate
 TARGET_MS: Final = 1500.0
 SAMPLE_SECONDS: Final = 0.05

@@ -34,7 +34,7 @@ CONVERSATIONS: Final = 10_000
 DEEP: Final = 50_000
 SECONDS: Final = 6.0  # of a round, for the twelve searches of one size
 DEEP_SECONDS: Final = 3.0
-QUICK_SHARE: Final = 0.2  # of those seconds
+QUICK_SHARE: Final = 0.12  # of those seconds
 DATES: Final = "dates"
 
 
