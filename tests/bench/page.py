@@ -23,6 +23,11 @@ ABOUT: Final = {
         "Change events through Celery workers, beside the fastest way there could be (bare _bulk "
         "requests of documents that are rendered already) and beside ordinary ways.",
     ),
+    "sync": (
+        "Beside a general tool",
+        "The same changes through the worker and through PGSync, a tool that copies PostgreSQL "
+        "into Elasticsearch.",
+    ),
     "reindex": (
         "Reindex",
         "Filling a new index from the live one beside Elasticsearch's own _reindex, from a file "
@@ -59,7 +64,7 @@ figcaption { color: #5d6b78; font-size: .93rem }
 def write(folder: Path) -> Path:
     """Draw the plots of all results that are in this folder, and the page; returns its path."""
     found = [results for name in ABOUT if (results := _read(folder / f"{name}.json"))]
-    for results in found:
+    for results in filter(_measured, found):
         for plot in plots_of(results):
             plot.draw(results).savefig(folder / f"{plot.name}.png")
     page = folder / PAGE
@@ -72,6 +77,11 @@ def _read(file: Path) -> dict[str, Any] | None:
         return None
     results: dict[str, Any] = orjson.loads(file.read_bytes())
     return results
+
+
+def _measured(results: Results) -> bool:
+    """A section whose programs are not on this machine says what is missing instead."""
+    return "missing" not in results
 
 
 def _page(found: Sequence[Results]) -> Iterator[str]:
@@ -90,6 +100,9 @@ def _page(found: Sequence[Results]) -> Iterator[str]:
 def _section(results: Results) -> Iterator[str]:
     title, about = ABOUT[results["section"]]
     yield f"<h2>{escape(title)}</h2>\n<p>{escape(about)}</p>"
+    if not _measured(results):
+        yield f"<p>Not measured: {escape(results['missing'])}</p>"
+        return
     yield f'<p class="quiet">{escape(_conditions(results))}</p>'
     yield "<table><tr><th>figure<th class=n>min<th class=n>median<th class=n>max<th>target<th></tr>"
     yield from map(_row, rows(results))

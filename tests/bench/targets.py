@@ -104,6 +104,7 @@ def _one(name: str, value: float, target: float, unit: str = "") -> Row:
 _ROWS: Final[dict[str, Callable[[Results], Iterator[Row]]]] = {
     "search": _search,
     "indexing": _indexing,
+    "sync": _compared,
     "reindex": _reindex,
     "freshness": _freshness,
     "growth": _growth,

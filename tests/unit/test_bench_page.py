@@ -48,6 +48,13 @@ def test_a_section_is_drawn_and_its_targets_judged(tmp_path: Path, p95: float, w
     assert all(f'src="{name}"' in text for name in drawn)
 
 
+def test_a_section_that_was_not_measured_says_why(tmp_path: Path) -> None:
+    results = CONDITIONS | {"section": "sync", "missing": "PostgreSQL is not installed"}
+    (tmp_path / "sync.json").write_bytes(orjson.dumps(results))
+    assert "Not measured: PostgreSQL is not installed" in page.write(tmp_path).read_text()
+    assert not list(tmp_path.glob("*.png"))
+
+
 @pytest.mark.parametrize(
     ("at_most", "middle", "met", "times_as_good"),
     [
