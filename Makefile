@@ -48,7 +48,7 @@ test-api: setup ## The long form of fuzzing, of schemathesis and of the most exp
 	RECORDINGS_TEST_SIZE=full $(BIN)/python -m pytest -rP tests/unit/test_query_fuzz.py \
 	  tests/e2e/test_schema.py tests/e2e/test_hostile_queries.py
 
-bench: setup ## All benchmarks in full; the results go to .bench/
+bench: setup ## All benchmarks in full; the results go to .bench/index.html
 	@$(BIN)/python tests/bench/run.py
 
 bench-quick: setup ## The same with less data and fewer rounds

@@ -102,6 +102,13 @@ def core_table(comparisons: Sequence[Comparison]) -> Table:
     return table
 
 
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, 95th percentile and maximum of at least one value, in the unit of the values."""
+    ordered = sorted(values)
+    p95 = ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)]
+    return {"p50": median(ordered), "p95": p95, "max": ordered[-1]}
+
+
 def verdict(met: bool | None) -> str:
     """A word for the table."""
     return {True: "[green]met[/]", False: "[red]missed[/]", None: ""}[met]

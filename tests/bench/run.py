@@ -1,8 +1,8 @@
 """The benchmarks: `python tests/bench/run.py [SECTION]...`, all sections by default.
 
 A section is a module beside this one with `run(stand) -> Report`. Its results go to
-`.bench/SECTION.json`, and as tables to the screen. A target that is missed is shown and does not
-fail the run: a busy machine is no defect.
+`.bench/SECTION.json`, as tables to the screen, and as plots to `.bench/index.html`. A target that
+is missed is shown and does not fail the run: a busy machine is no defect.
 """
 
 import sys
@@ -18,21 +18,24 @@ from rich.console import Console
 from deploy.local.errors import StackError
 from services.errors import BackendError, SettingsError
 from services.es_client import failures_as_ours
-from tests.bench import indexing, reindexing
+from tests.bench import freshness, growth, indexing, page, reindexing, searching
 from tests.bench.errors import BenchError
 from tests.bench.report import Report
 from tests.bench.stand import Stand, stand
 from tests.bench.usage import machine
 
 SECTIONS: Final[dict[str, Callable[[Stand], Report]]] = {
+    "search": searching.run,
     "indexing": indexing.run,
     "reindex": reindexing.run,
+    "freshness": freshness.run,
+    "growth": growth.run,
 }
 FOLDER: Final = Path(__file__).parents[2] / ".bench"
 ROUNDS: Final = 5
 QUICK_ROUNDS: Final = 3
 EVENTS: Final = 1_000_000
-QUICK_EVENTS: Final = 100_000
+QUICK_EVENTS: Final = 50_000
 
 # A table wider than a file or a pipe pretends to be is no table any more.
 out = Console(width=max(Console().width, 150))
@@ -57,6 +60,7 @@ def main(
             with failures_as_ours():
                 report = SECTIONS[name](place)
             _show(name, report, conditions)
+    out.print(f"plots and what they mean: {page.write(FOLDER).relative_to(FOLDER.parent)}")
 
 
 def _show(name: str, report: Report, conditions: dict[str, Any]) -> None:
