@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 from api import values
 from api.query.nodes import Node
 from api.query.parser import MAX_CHARACTERS
-from api.values import GUID, MAX_ITEMS, MAX_USERS, Tags, Users, wrong
+from api.values import GUID, MAX_ITEMS, MAX_SECONDS, MAX_USERS, Tags, Users, wrong
 from services import instants
 from services.instants import Instant
 from services.schema import MAX_WINDOW
@@ -48,7 +48,7 @@ _WHOLE: Final = {"type": "integer", "minimum": 0}
 _BOOLEAN: Final = (PlainValidator(values.boolean), WithJsonSchema({"type": "boolean"}))
 _SECONDS: Final = (
     PlainValidator(values.seconds),
-    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1e15}),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": MAX_SECONDS}),
 )
 _INSTANT: Final = (
     PlainValidator(values.instant),

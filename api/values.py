@@ -4,10 +4,10 @@ Each function takes the text and raises PydanticCustomError with a message that 
 parameter's name. What an item of a list may be is said by the caller; here is how it is read.
 """
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, TypeVar, cast
 
 from pydantic import ValidationInfo
@@ -20,6 +20,7 @@ from services.instants import Instant
 
 MAX_USERS: Final = 1000
 MAX_ITEMS: Final = 100
+MAX_SECONDS: Final = 1e15
 GUID: Final = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _GUID: Final = re.compile(GUID)
 _NUMBER: Final = re.compile(r"[0-9]{1,16}(\.[0-9]{1,24})?([eE][+-]?[0-9]{1,3})?")
@@ -73,9 +74,9 @@ def quantity(value: str, info: ValidationInfo) -> int:
 
 
 def seconds(value: str) -> float:
-    number = float(value) if _NUMBER.fullmatch(value) else math.inf
-    if not math.isfinite(number):
-        raise wrong("must be a number of seconds that is not negative")
+    number = float(value) if _NUMBER.fullmatch(value) else inf
+    if number > MAX_SECONDS:
+        raise wrong("must be a number of seconds that is not negative, at most 1e15")
     return number
 
 
