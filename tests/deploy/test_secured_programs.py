@@ -106,7 +106,8 @@ def place(
     server, address = secured_elasticsearch, urlsplit(redis_url)
     relay = TlsRelay((address.hostname or "", address.port or 6379))
     relay.show(authority)
-    with relay.running(), redis.Redis.from_url(redis_url, db=DATABASE) as broker:
+    database = f"{redis_url.rpartition('/')[0]}/{DATABASE}"
+    with relay.running(), redis.Redis.from_url(database) as broker:
         environment = {
             "PATH": os.environ["PATH"],
             "RECORDINGS_ELASTICSEARCH_URL": server.url,
