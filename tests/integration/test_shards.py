@@ -30,6 +30,7 @@ def saved(number: int) -> dict[str, Any]:
     recording = {
         "ownerId": ADA,
         "language": "en",
+        "date": f"2026-01-{number % 9 + 1:02}" if number % 3 else None,
         "transcript": [{"speaker": "agent", "offset": 0, "text": text}],
     }
     return {
