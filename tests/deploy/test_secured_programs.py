@@ -1,5 +1,6 @@
 """The programs over TLS, with keys and authorities as files that change while they run."""
 
+import base64
 import json
 import os
 import subprocess
@@ -45,16 +46,10 @@ class Place:
         """A new key for this program, put where it finds it; returns the id of the key."""
         folder = self.secrets(program)
         folder.mkdir(exist_ok=True)
-        before = {one["id"] for one in self.keys()}
         key = self.server.key(role or PRIVILEGES[program], PREFIX)
         (folder / "new").write_text(key)
         (folder / "new").replace(folder / KEY_FILE)
-        (made,) = {one["id"] for one in self.keys()} - before
-        return str(made)
-
-    def keys(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.server.administrator.security.get_api_key()["api_keys"]
-        return found
+        return base64.b64decode(key).decode().partition(":")[0]
 
     def secrets(self, program: str) -> Path:
         return self.folder / program
@@ -106,7 +101,8 @@ def place(
     server, address = secured_elasticsearch, urlsplit(redis_url)
     relay = TlsRelay((address.hostname or "", address.port or 6379))
     relay.show(authority)
-    with relay.running(), redis.Redis.from_url(redis_url, db=DATABASE) as broker:
+    database = f"{redis_url.rpartition('/')[0]}/{DATABASE}"
+    with relay.running(), redis.Redis.from_url(database) as broker:
         environment = {
             "PATH": os.environ["PATH"],
             "RECORDINGS_ELASTICSEARCH_URL": server.url,
@@ -218,6 +214,8 @@ def test_another_authority_while_a_worker_works(
     with connect(settings_of(relay, file)) as client:
         client.info()
         relay.show(stranger)
+        with pytest.raises(BackendError), failures_as_ours():
+            client.info()  # on the connection of before, which is closed
         with pytest.raises(UntrustedError), failures_as_ours():
             client.info()
         file.write_bytes(stranger.ca_file.read_bytes())

@@ -9,13 +9,16 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from indexer import admin
+from indexer.reindex import indices
 from indexer.sink import Sink
+from services import schema
 from services.acl import Principal, Role
-from services.indices import IndexNames
+from services.indices import IndexNames, Layout
 from tests.endpoint import Endpoint, serve
 
 SHARDS = 3
 COUNT = 60
+MOST_ON_A_NODE = "index.routing.allocation.total_shards_per_node"
 ADA = str(uuid.UUID(int=1))
 BOSS = Principal("acme", ADA, Role.ADMINISTRATOR)
 MANY = Principal("many", ADA, Role.ADMINISTRATOR)
@@ -27,6 +30,7 @@ def saved(number: int) -> dict[str, Any]:
     recording = {
         "ownerId": ADA,
         "language": "en",
+        "date": f"2026-01-{number % 9 + 1:02}" if number % 3 else None,
         "transcript": [{"speaker": "agent", "offset": 0, "text": text}],
     }
     return {
@@ -108,39 +112,44 @@ async def test_facets_count_what_no_shard_has_among_its_first(
 
 
 @pytest.fixture
-def _one_shard_away(elasticsearch: Elasticsearch, names: IndexNames) -> Iterator[None]:
-    """The first shard is not assigned to any node."""
-    (index,) = elasticsearch.indices.get_alias(name=names.recordings)
-    allocation = "index.routing.allocation.enable"
-    elasticsearch.indices.put_settings(index=index, settings={allocation: "none"})
-    shards: Any = elasticsearch.cat.shards(index=index, format="json", h=["shard", "node"])
-    (node,) = {one["node"] for one in shards if one["shard"] == "0" and one["node"]}
-    where = {"index": index, "shard": 0, "node": node, "allow_primary": True}
-    elasticsearch.cluster.reroute(commands=[{"cancel": where}])
-    yield
-    elasticsearch.indices.put_settings(index=index, settings={allocation: "all"})
-    elasticsearch.cluster.health(index=index, wait_for_status="yellow", timeout="30s")
+def with_a_shard_away(elasticsearch: Elasticsearch) -> Iterator[IndexNames]:
+    """The only node takes two shards of three."""
+    names = IndexNames(f"test-{uuid.uuid4().hex[:8]}")
+    elasticsearch.indices.create(
+        index=names.first_recordings_index,
+        mappings=schema.mapping(),
+        settings=indices.settings_of_every_day(Layout(SHARDS)) | {MOST_ON_A_NODE: SHARDS - 1},
+        aliases={names.recordings: {}},
+        wait_for_active_shards="0",
+    )
+    elasticsearch.cluster.health(
+        index=names.recordings, wait_for_active_shards=SHARDS - 1, timeout="30s"
+    )
+    yield names
+    elasticsearch.indices.delete(index=names.first_recordings_index)
 
 
-@pytest.mark.usefixtures("_one_shard_away")
-@pytest.mark.parametrize(
-    ("path", "parameters"),
-    [
-        pytest.param("/v1/recordings", {}, id="a page"),
-        pytest.param("/v1/recordings", {"quantity": 1, "words": "refund"}, id="a search"),
-        pytest.param("/v1/recordings", {"cursor": "", "facets": "day"}, id="a walk"),
-        pytest.param("/v1/recordings/r-01", {}, id="one recording"),
-        pytest.param("/readyz", {}, id="readiness"),
-    ],
-)
+ASKED: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/recordings", {}),
+    ("/v1/recordings", {"quantity": 1, "words": "refund"}),
+    ("/v1/recordings", {"cursor": "", "facets": "day"}),
+    ("/v1/recordings/r-01", {}),
+    ("/readyz", {}),
+]
+
+
 async def test_a_part_of_the_shards_is_no_answer(
-    endpoint: Endpoint, path: str, parameters: dict[str, Any]
+    elasticsearch: Elasticsearch, elasticsearch_url: str, with_a_shard_away: IndexNames
 ) -> None:
     """Never a total of two thirds."""
-    answer = await endpoint.get(BOSS, path, **parameters)
-    assert (answer.status, answer.body["code"]) == (503, "unavailable")
-    assert int(answer.headers["Retry-After"]) > 0
-
-
-async def test_it_answers_when_the_shard_is_back(endpoint: Endpoint) -> None:
-    assert (await endpoint.found(BOSS))["total"] == COUNT
+    names = with_a_shard_away
+    async with serve(elasticsearch_url, names) as endpoint:
+        for path, parameters in ASKED:
+            answer = await endpoint.get(BOSS, path, **parameters)
+            assert (answer.status, answer.body["code"]) == (503, "unavailable"), path
+            assert int(answer.headers["Retry-After"]) > 0
+        elasticsearch.indices.put_settings(index=names.recordings, settings={MOST_ON_A_NODE: -1})
+        elasticsearch.cluster.health(
+            index=names.recordings, wait_for_status="yellow", timeout="30s"
+        )
+        assert (await endpoint.found(BOSS))["total"] == 0

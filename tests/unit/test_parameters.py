@@ -41,9 +41,7 @@ def asked(**parameters: object) -> Any:
         pytest.param({"minduration": -1}, "invalid_parameter", "minduration", id="negative"),
         pytest.param({"minduration": "nan"}, "invalid_parameter", "minduration", id="no number"),
         pytest.param({"maxduration": "1e999"}, "invalid_parameter", "maxduration", id="infinite"),
-        pytest.param(
-            {"minduration": "1000000000000001"}, "invalid_parameter", "minduration", id=">1e15"
-        ),
+        pytest.param({"minduration": "1e16"}, "invalid_parameter", "minduration", id=">1e15"),
         pytest.param(
             {"minduration": 2, "maxduration": 1}, "invalid_parameter", "minduration", id="min > max"
         ),
