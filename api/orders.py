@@ -11,6 +11,9 @@ from api.parameters import NEWEST_FIRST, ListParameters
 Order = list[dict[str, Any]]
 
 _FIELDS: Final = {"date": "date", "duration": "duration", "score": "analysisResult.score"}
+# What "_last" stands for. By that name Elasticsearch leaves out shards in which nothing has a date,
+# when others have enough without looking what comes last in them.
+_LAST: Final = {"desc": -(2**63), "asc": 2**63 - 1}
 _BEST_FIRST: Final[Order] = [{"_score": "desc"}, {"recordingId": "desc"}]
 
 
@@ -26,7 +29,8 @@ def by(sort: str) -> Order:
     """The order by a property, `-` before it for descending; what has no value comes last."""
     direction = "desc" if sort.startswith("-") else "asc"
     field = _FIELDS[sort.removeprefix("-")]
-    return [{field: {"order": direction, "missing": "_last"}}, {"recordingId": direction}]
+    missing = _LAST[direction] if field == "date" else "_last"
+    return [{field: {"order": direction, "missing": missing}}, {"recordingId": direction}]
 
 
 def is_scored(order: Order) -> bool:

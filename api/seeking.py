@@ -73,12 +73,12 @@ def ranks(found: Sequence[Span], start: int, size: int, after: SortValues | None
     """The ranks (from 0) that a page has, or those that a page of a walk has some of.
 
     A walk goes on somewhere in the span of its last recording: the page ends at most `size` after
-    that span. After a recording without a date nothing can be sought.
+    that span. No span has a recording without a date, so after one nothing is sought.
     """
     if after is None:
         return range(start, start + size)
     passed = 0
-    for span in found if after[0] is not None else ():
+    for span in found:
         if span.start <= after[0] < span.end:
             return range(passed, passed + span.found + size)
         passed += span.found

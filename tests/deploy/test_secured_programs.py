@@ -15,6 +15,7 @@ import redis
 from pydantic import AnyHttpUrl
 
 from api.backend import Backend
+from services.errors import BackendError
 from services.es_client import UntrustedError, connect, failures_as_ours
 from services.settings import ElasticsearchSettings
 from tests.deploy.secured import PRIVILEGES, Role, Secured
