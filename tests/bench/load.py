@@ -34,6 +34,7 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 class Job:
     """Ask these requests in turns, over so many connections, for so many seconds.
 
+    It takes longer where by then one of the requests was not answered yet.
     `lengths` are those of the bodies that were found to be right before.
     """
 
@@ -187,7 +188,7 @@ class _Connection(asyncio.Protocol):
         self._answer = b""
         self._run.latencies[self._kind].append(now - self._asked)
         self._kind = (self._kind + 1) % len(self._run.latencies)
-        if now < self._run.end:
+        if now < self._run.end or not all(self._run.latencies):
             self.ask()
         else:
             self._run.stop()

@@ -44,8 +44,8 @@ class Size:
     alone_seconds: float
 
 
-FULL: Final = Size(38_000, (1, 8, 32), 8.0, 2.5, 1.0)
-QUICK: Final = Size(5_000, (1, 8), 3.0, 0.7, 0.0)
+FULL: Final = Size(38_000, (1, 8, 32), 8.0, 3.0, 1.5)
+QUICK: Final = Size(5_000, (1, 8), 2.0, 0.6, 0.0)
 
 
 def run(stand: Stand) -> Report:
