@@ -28,7 +28,8 @@ from indexer.publisher import LIST_COUNT
 from services.settings import RedisSettings
 from tests.bench.conversations import SEED, Event
 from tests.bench.errors import BenchError
-from tests.bench.service import Address, target
+from tests.bench.service import target
+from tests.bench.wire import Address
 
 POLLING_SECONDS: Final = 0.01
 REFRESH_SECONDS: Final = 1.0
