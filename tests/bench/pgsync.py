@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,11 +39,12 @@ class Mode:
     """How PGSync is run: options of its program, settings beyond its defaults."""
 
     options: Sequence[str]
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str]
 
 
-DAEMON: Final = Mode(("--daemon",))
-WAL: Final = Mode(("--wal",))
+TUNED: Final = {"GENERAL_LOGGING_LEVEL": "WARNING", "ELASTICSEARCH_HTTP_COMPRESS": "False"}
+DAEMON: Final = Mode(("--daemon",), TUNED)
+WAL: Final = Mode(("--wal",), TUNED)
 
 
 def install(folder: Path) -> Path:
@@ -141,7 +142,7 @@ class Bridge:
         place.mkdir(exist_ok=True)
         schema = place / "schema.json"
         schema.write_bytes(_schema(index))
-        environment = os.environ | self._settings(place) | self.mode.settings
+        environment = {**os.environ, **self._settings(place), **self.mode.settings}
         bootstrap = ["--bootstrap"] if self.mode.options == WAL.options else []
         if not bootstrap:
             _call([self.programs / "bootstrap", "--config", schema], environment)

@@ -5,6 +5,7 @@ root, whom PostgreSQL refuses, another user of this machine owns the cluster.
 """
 
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -91,7 +92,7 @@ def cluster(programs: Path, log: Path) -> Iterator[Postgres]:
             _wait(server, process)
             yield server
         finally:
-            process.kill() if _stop(process) else None
+            _stop(process)
 
 
 def _create(programs: Path, data: Path, identity: dict[str, Any]) -> None:
@@ -126,11 +127,11 @@ def _wait(server: Postgres, process: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _stop(process: subprocess.Popen[bytes]) -> bool:
-    """Ask it to end at once; whether it did not."""
-    process.send_signal(2)
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End it with all its connections."""
+    process.send_signal(signal.SIGINT)
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        return True
-    return False
+        process.kill()
+        process.wait()

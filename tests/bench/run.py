@@ -18,7 +18,7 @@ from rich.console import Console
 from deploy.local.errors import StackError
 from services.errors import BackendError, SettingsError
 from services.es_client import failures_as_ours
-from tests.bench import indexing, reindexing
+from tests.bench import indexing, reindexing, syncing
 from tests.bench.errors import BenchError
 from tests.bench.report import Report
 from tests.bench.stand import Stand, stand
@@ -27,7 +27,10 @@ from tests.bench.usage import machine
 SECTIONS: Final[dict[str, Callable[[Stand], Report]]] = {
     "indexing": indexing.run,
     "reindex": reindexing.run,
+    "sync": syncing.run,
 }
+# Not of `--quick` unless they are asked for.
+LONG: Final = ("sync",)
 FOLDER: Final = Path(__file__).parents[2] / ".bench"
 ROUNDS: Final = 5
 QUICK_ROUNDS: Final = 3
@@ -45,7 +48,7 @@ def main(
     events: Annotated[int | None, typer.Option(min=10_000, help="Of the long memory run")] = None,
 ) -> None:
     """Run the benchmarks and show what they found."""
-    chosen = sections or list(SECTIONS)
+    chosen = sections or [name for name in SECTIONS if not (quick and name in LONG)]
     if unknown := [name for name in chosen if name not in SECTIONS]:
         raise typer.BadParameter(f"no section {', '.join(unknown)}; there is {', '.join(SECTIONS)}")
     rounds = QUICK_ROUNDS if quick else ROUNDS
@@ -57,6 +60,8 @@ def main(
             with failures_as_ours():
                 report = SECTIONS[name](place)
             _show(name, report, conditions)
+    for name in set(LONG).difference(chosen) if not sections else ():
+        out.print(f"Section {name} was left out: it takes minutes. It is run by its name.")
 
 
 def _show(name: str, report: Report, conditions: dict[str, Any]) -> None:

@@ -88,7 +88,7 @@ def _change(count: int, together: int) -> str:
     names = ", ".join(f'"{name}"' for name in COLUMNS)
     values = ", ".join(f'EXCLUDED."{name}"' for name in COLUMNS)
     return (
-        f"DO $$ BEGIN FOR n IN 0..{count - 1} BY {together} LOOP "
+        f"DO $$ BEGIN FOR n IN 0..{count - 1} BY {together} LOOP "  # noqa: S608 (names of ours)
         f"INSERT INTO {TABLE} SELECT (jsonb_populate_record(null::{TABLE}, document)).* "
         f"FROM incoming WHERE number >= n AND number < n + {together} "
         f"ON CONFLICT ({KEY}) DO UPDATE SET ({names}) = ROW ({values}); "

@@ -1,0 +1,156 @@
+"""Section *sync*: our worker beside PGSync, a general tool, over the same changes.
+
+What is timed, on both sides: from the moment when all changes are there, to the refresh after
+which all of them are found, by processes that have started and wait already.
+
+ours      one worker of default settings; the events are in Redis at once, when the clock starts
+PGSync    its daemon as it is documented: triggers, its queue in Redis, its two consumers. It
+          has started and is held still (SIGSTOP) while the changes are committed in PostgreSQL; it
+          goes on when the clock starts. Neither the commits nor the triggers in them are timed.
+
+Both write the same documents (compared after each round) into an index of the same mapping and
+refresh, under the same ids. PGSync reads them from a table that holds them as they are to be (see
+`tables`): our worker checks, merges and works them out of events. PGSync has one field more,
+of its own keys, which is not indexed. PostgreSQL has settings of a machine of its own, without
+fsync. It is counted as *everything else* where processor time is shown; all PGSync's work is in
+the one process.
+
+PGSync publishes no rate itself. A user of 2.1.10 took over a minute for 65,000 small rows, about
+1,000 a second, and its author proposes the settings tried here:
+https://github.com/toluaina/pgsync/issues/233
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from rich.table import Table
+
+from indexer.tasks import APPLY_EVENT
+from tests.bench import conversations, pgsync, postgres, tables, workload
+from tests.bench.broker import Queue, unused_queue
+from tests.bench.crews import WORKER, clients
+from tests.bench.duel import Duel, Side
+from tests.bench.indexing import Publish, in_lists, one_by_one, staffed
+from tests.bench.pgsync import DAEMON, WAL, Bridge, Mode
+from tests.bench.postgres import Postgres
+from tests.bench.report import Comparison, Report, core_table, ratio_table
+from tests.bench.stand import Stand
+from tests.bench.usage import servers
+from tests.bench.workload import Workload
+
+RECORDINGS: Final = 4_000
+QUICK_RECORDINGS: Final = 1_000
+# Of the mode that needs a query and a request for each transaction only so many: it is slow.
+SINGLES: Final = 500
+TARGET: Final = 5.0
+MISSING: Final = "PostgreSQL is not installed (Debian: apt-get install postgresql): no comparison."
+# Changes in one transaction of a bulk load, as many as are in a message of a list.
+TOGETHER: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """PGSync's parts, ready for any work."""
+
+    stand: Stand
+    postgres: Postgres
+    programs: Path
+    room: Queue
+
+    def prepare(self, work: Workload) -> None:
+        """Before the first bridge for this work."""
+        tables.prepare(self.postgres, work)
+
+    def bridge(self, work: Workload, mode: Mode, together: int) -> Bridge:
+        return Bridge(
+            stand=self.stand,
+            postgres=self.postgres,
+            programs=self.programs,
+            room=self.room,
+            work=work,
+            mode=mode,
+            together=together,
+        )
+
+
+def run(stand: Stand) -> Report:
+    """All comparisons; only a word where PostgreSQL is missing. Raises BenchError."""
+    programs = postgres.binaries()
+    if programs is None:
+        return _nothing()
+    data = conversations.load(QUICK_RECORDINGS if stand.quick else RECORDINGS)
+    with _rival(stand, programs) as rival:
+        comparisons = list(_comparisons(rival, data.recordings))
+    return Report(
+        {"data": data.origin, "comparisons": [one.as_json() for one in comparisons]},
+        [
+            ratio_table(f"Changes a second beside PGSync: {data.origin}", comparisons),
+            core_table(comparisons),
+        ],
+    )
+
+
+def _nothing() -> Report:
+    table = Table("sync")
+    table.add_row(MISSING)
+    return Report({"missing": MISSING}, [table])
+
+
+@contextmanager
+def _rival(stand: Stand, programs: Path) -> Iterator[Rival]:
+    place = pgsync.install(stand.folder)
+    with (
+        postgres.cluster(programs, stand.folder / "postgres.log") as server,
+        unused_queue(stand.addresses.redis_url) as room,
+    ):
+        yield Rival(stand, server, place, room)
+
+
+def _comparisons(rival: Rival, recordings: list[conversations.Event]) -> Iterator[Comparison]:
+    new = workload.fresh(recordings)
+    rival.prepare(new)
+    singly = rival.bridge(new, DAEMON, 1)
+    yield _worker(singly, "one at a time", one_by_one(new, APPLY_EVENT))
+    yield _worker(rival.bridge(new, DAEMON, TOGETHER), "in bulk", in_lists(new))
+    yield _ceiling(singly)
+    changed = workload.updates(recordings)
+    rival.prepare(changed)
+    bridge = rival.bridge(changed, DAEMON, 1)
+    yield _worker(bridge, "one at a time", one_by_one(changed, APPLY_EVENT))
+    few = workload.fresh(recordings[:SINGLES])
+    rival.prepare(few)
+    bridge = rival.bridge(few, WAL, 1)
+    yield _worker(bridge, "one at a time, by WAL", one_by_one(few, APPLY_EVENT))
+
+
+def _worker(bridge: Bridge, how: str, publish: Publish) -> Comparison:
+    """One worker of ours ÷ PGSync."""
+    with unused_queue(bridge.stand.addresses.redis_url) as queue:
+        queue.prepare(publish)
+        side = Side("one worker", partial(staffed, bridge.stand, WORKER, 1, queue))
+        return _fight(bridge, how, side, TARGET)
+
+
+def _ceiling(bridge: Bridge) -> Comparison:
+    """The same documents, rendered already, in bare bulk requests ÷ PGSync: no program that writes
+    them can be further ahead of it.
+    """
+    address, requests = bridge.stand.addresses.elasticsearch_url, bridge.work.result
+    side = Side("bare _bulk", lambda names: clients(1, address, names.recordings, requests))
+    return _fight(bridge, "the most there could be", side, None)
+
+
+def _fight(bridge: Bridge, how: str, ours: Side, target: float | None) -> Comparison:
+    stand = bridge.stand
+    return Duel(
+        name=f"{bridge.work.name}, {how}",
+        work=bridge.work,
+        ours=ours,
+        other=Side("PGSync", bridge.crew),
+        target=target,
+        servers=servers(stand.client, bridge.room.client),
+    ).fight(stand)
