@@ -4,20 +4,23 @@ What is timed, on both sides: from the moment when all changes are there, to the
 which all of them are found, by processes that have started and wait already.
 
 ours      one worker of default settings; the events are in Redis at once, when the clock starts
-PGSync    its daemon as it is documented: triggers, its queue in Redis, its two consumers. It
-          has started and is held still (SIGSTOP) while the changes are committed in PostgreSQL; it
-          goes on when the clock starts. Neither the commits nor the triggers in them are timed.
+PGSync    its daemon, as it is documented: triggers, its queue in Redis, its two consumers. It has
+          started and is held still (SIGSTOP) while the changes are committed in PostgreSQL, and
+          goes on when the clock starts. Neither the commits nor its triggers in them are timed.
 
-Both write the same documents (compared after each round) into an index of the same mapping and
-refresh, under the same ids. PGSync reads them from a table that holds them as they are to be (see
-`tables`): our worker checks, merges and works them out of events. PGSync has one field more,
-of its own keys, which is not indexed. PostgreSQL has settings of a machine of its own, without
-fsync. It is counted as *everything else* where processor time is shown; all PGSync's work is in
-the one process.
+*By WAL* is its other mode, without triggers and queue: it follows the replication slot, and makes a
+query and a request for each transaction. *The most there could be* is no target: the same documents
+in bare bulk requests. It says how far ahead of PGSync a program can be at all where Elasticsearch
+does the same work for both, on this machine.
+
+Both write the same documents (200 are compared after each round) under the same ids into an index
+of the same mapping and refresh. PGSync reads them from a table that holds them as they are to be
+(see `tables`), where our worker checks and merges events and works the documents out of them. PGSync
+has one field more, of its own keys, which is not indexed. PostgreSQL may lose everything (no
+fsync). It counts as *everything else* where processor time is shown.
 
 PGSync publishes no rate itself. A user of 2.1.10 took over a minute for 65,000 small rows, about
-1,000 a second, and its author proposes the settings tried here:
-https://github.com/toluaina/pgsync/issues/233
+1,000 a second: https://github.com/toluaina/pgsync/issues/233
 """
 
 from collections.abc import Iterator
