@@ -15,9 +15,12 @@ does the same work for both, on this machine.
 
 Both write the same documents (200 are compared after each round) under the same ids into an index
 of the same mapping and refresh. PGSync reads them from a table that holds them as they are to be
-(see `tables`), where our worker checks and merges events and works the documents out of them. PGSync
-has one field more, of its own keys, which is not indexed. PostgreSQL may lose everything (no
+(see `tables`), where our worker checks and merges events and works the documents out of them.
+PGSync has one field more, of its own keys, which is not indexed. PostgreSQL may lose everything (no
 fsync). It counts as *everything else* where processor time is shown.
+
+Of a full queue its daemon makes one query and few requests for 1,000 changes, so that there both
+sides wait for Elasticsearch. The target is out of reach wherever bare bulk requests miss it.
 
 PGSync publishes no rate itself. A user of 2.1.10 took over a minute for 65,000 small rows, about
 1,000 a second: https://github.com/toluaina/pgsync/issues/233
