@@ -19,8 +19,9 @@ of the same mapping and refresh. PGSync reads them from a table that holds them 
 PGSync has one field more, of its own keys, which is not indexed. PostgreSQL may lose everything (no
 fsync). It counts as *everything else* where processor time is shown.
 
-Of a full queue its daemon makes one query and few requests for 1,000 changes, so that there both
-sides wait for Elasticsearch. The target is out of reach wherever bare bulk requests miss it.
+Of a full queue its daemon makes one query and few requests for 1,000 changes, so that each side
+spends more of the processor in Elasticsearch than in itself. No program can reach the target where
+bare bulk requests miss it.
 
 PGSync publishes no rate itself. A user of 2.1.10 took over a minute for 65,000 small rows, about
 1,000 a second: https://github.com/toluaina/pgsync/issues/233
