@@ -19,18 +19,19 @@ import orjson
 
 from deploy.local.ports import LOOPBACK
 from services.indices import IndexNames
-from tests.bench import tables
+from tests.bench import databases
 from tests.bench.broker import Queue
 from tests.bench.crews import POLL_SECONDS, ROUND_SECONDS, START_SECONDS
+from tests.bench.databases import KEY, LIVE, Form, documents
 from tests.bench.errors import BenchError
 from tests.bench.postgres import USER, Postgres
 from tests.bench.stand import Stand
 from tests.bench.workload import Workload
 
 LOCK: Final = Path(__file__).with_name("pgsync.lock")
-# What PGSync adds to a document, its own keys: taken and not indexed, which costs the least.
-ADDED: Final = "_meta"
-WORKING: Final = f"Sync {tables.LIVE}:"  # the first line of its status: everything has started
+PLUGINS: Final = Path(__file__).with_name("pgsync_plugins")
+ADDED: Final = "_meta"  # what PGSync adds to a document: the keys of all its rows
+WORKING: Final = f"Sync {LIVE}:"  # the first line of its status: everything has started
 CHECKED: Final = 200
 
 
@@ -53,6 +54,7 @@ TUNED: Final = {
 }
 DAEMON: Final = Mode(("--daemon",), TUNED)
 WAL: Final = Mode(("--wal",), TUNED)
+AS_IT_COMES: Final = Mode(("--daemon",), {})
 
 
 def install(folder: Path) -> Path:
@@ -80,16 +82,27 @@ class Synchronizer:
     stand: Stand
     process: subprocess.Popen[bytes]
     index: str
-    events: int
+    work: Workload
 
     @property
     def pids(self) -> Sequence[int]:
         return [self.process.pid]
 
     def run(self) -> None:
-        goal = self._written() + self.events
+        goal = self._written() + len(self.work.events)
+        last = documents(self.work.result[-1:])[-1][KEY]
         self.process.send_signal(signal.SIGCONT)
-        self.until(lambda: self._written() >= goal, ROUND_SECONDS)
+        self.until(lambda: self._written() >= goal and self._found(last), ROUND_SECONDS)
+
+    def _found(self, last: str) -> bool:
+        """Whether all is there; it is not asked often before the last document is there."""
+        client, index = self.stand.client, self.index
+        if not client.exists(index=index, id=last):
+            return False
+        client.indices.refresh(index=index)
+        return bool(
+            client.count(index=index, query=self.work.done)["count"] == len(self.work.events)
+        )
 
     def _written(self) -> int:
         """How many times Elasticsearch has written a document of the index."""
@@ -121,6 +134,7 @@ class Bridge:
     postgres: Postgres
     programs: Path
     room: Queue
+    form: Form
     work: Workload
     mode: Mode
     together: int
@@ -129,27 +143,25 @@ class Bridge:
     def crew(self, names: IndexNames) -> Iterator[Synchronizer]:
         """PGSync, started and held still, with all changes committed that it has not seen."""
         index = names.recordings
-        self.stand.client.indices.put_mapping(
-            index=index, properties={ADDED: {"type": "object", "enabled": False}}
-        )
-        tables.copy(self.postgres)
+        self.stand.client.indices.put_mapping(index=index, properties={ADDED: self.form.added})
+        databases.copy(self.postgres)
         try:
             with self._process(index) as process:
-                crew = Synchronizer(self.stand, process, index, len(self.work.events))
+                crew = Synchronizer(self.stand, process, index, self.work)
                 crew.until(self._works, START_SECONDS)
                 process.send_signal(signal.SIGSTOP)
-                tables.change(self.postgres, self.work, self.together)
+                databases.change(self.postgres, self.form, self.work, self.together)
                 yield crew
                 self._check(index)
         finally:
-            tables.drop(self.postgres)
+            databases.drop(self.postgres)
 
     @contextmanager
     def _process(self, index: str) -> Iterator[subprocess.Popen[bytes]]:
         place = self.programs.parent / "run"
         place.mkdir(exist_ok=True)
         schema = place / "schema.json"
-        schema.write_bytes(_schema(index))
+        schema.write_bytes(self._schema(index))
         environment = {**os.environ, **self._settings(place), **self.mode.settings}
         bootstrap = ["--bootstrap"] if self.mode.options == WAL.options else []
         if not bootstrap:
@@ -187,20 +199,23 @@ class Bridge:
             "ELASTICSEARCH_URL": self.stand.addresses.elasticsearch_url,
             "REDIS_URL": self.room.url,
             "CHECKPOINT_PATH": str(place),
+            "PYTHONPATH": str(PLUGINS),
         }
+
+    def _schema(self, index: str) -> bytes:
+        form = self.form
+        plugins = {"plugins": form.plugins} if form.plugins else {}
+        return orjson.dumps([{"database": LIVE, "index": index, **plugins, "nodes": form.nodes}])
 
     def _check(self, index: str) -> None:
         """Both sides write the same documents. Raises BenchError."""
-        lines = self.work.result[-1][-2 * CHECKED :]
-        wanted = {
-            orjson.loads(of)["index"]["_id"]: orjson.loads(what)
-            for of, what in zip(lines[::2], lines[1::2], strict=True)
-        }
+        wanted = {one.pop(KEY): one for one in documents(self.work.result[-1:])[-CHECKED:]}
         found = self.stand.client.mget(index=index, ids=list(wanted), source_excludes=[ADDED])
-        if any(one.get("_source") != wanted[one["_id"]] for one in found["docs"]):
-            raise BenchError("PGSync wrote other documents than were asked for")
+        for one in found["docs"]:
+            if _comparable(one.get("_source")) != _comparable(wanted[one["_id"]]):
+                raise BenchError("PGSync wrote other documents than were asked for")
 
 
-def _schema(index: str) -> bytes:
-    node = {"table": tables.TABLE, "schema": "public", "columns": list(tables.COLUMNS)}
-    return orjson.dumps([{"database": tables.LIVE, "index": index, "nodes": node}])
+def _comparable(source: Any) -> Any:
+    """Tags are a set: PGSync gives the rows of a join in any order."""
+    return source and source | {"tags": sorted(source["tags"], key=lambda tag: str(tag["id"]))}

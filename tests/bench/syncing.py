@@ -37,15 +37,18 @@ from typing import Final
 from rich.table import Table
 
 from indexer.tasks import APPLY_EVENT
-from tests.bench import conversations, pgsync, postgres, tables, workload
+from tests.bench import conversations, databases, pgsync, postgres, workload
 from tests.bench.broker import Queue, unused_queue
 from tests.bench.crews import WORKER, clients
+from tests.bench.databases import Form
 from tests.bench.duel import Duel, Side
 from tests.bench.indexing import Publish, in_lists, one_by_one, staffed
-from tests.bench.pgsync import DAEMON, WAL, Bridge, Mode
+from tests.bench.pgsync import AS_IT_COMES, DAEMON, WAL, Bridge, Mode
 from tests.bench.postgres import Postgres
+from tests.bench.relations import RELATIONAL
 from tests.bench.report import Comparison, Report, core_table, ratio_table
 from tests.bench.stand import Stand
+from tests.bench.tables import READY_MADE
 from tests.bench.usage import servers
 from tests.bench.workload import Workload
 
@@ -53,6 +56,7 @@ RECORDINGS: Final = 4_000
 QUICK_RECORDINGS: Final = 1_000
 # Of the mode that needs a query and a request for each transaction only so many: it is slow.
 SINGLES: Final = 500
+JOINED: Final = 2_000  # of the tables: each recording is some 17 rows
 TARGET: Final = 5.0
 MISSING: Final = "PostgreSQL is not installed (Debian: apt-get install postgresql): no comparison."
 # Changes in one transaction of a bulk load, as many as are in a message of a list.
@@ -68,16 +72,17 @@ class Rival:
     programs: Path
     room: Queue
 
-    def prepare(self, work: Workload) -> None:
+    def prepare(self, form: Form, work: Workload) -> None:
         """Before the first bridge for this work."""
-        tables.prepare(self.postgres, work)
+        databases.prepare(self.postgres, form, work)
 
-    def bridge(self, work: Workload, mode: Mode, together: int) -> Bridge:
+    def bridge(self, form: Form, work: Workload, mode: Mode, together: int) -> Bridge:
         return Bridge(
             stand=self.stand,
             postgres=self.postgres,
             programs=self.programs,
             room=self.room,
+            form=form,
             work=work,
             mode=mode,
             together=together,
@@ -118,19 +123,43 @@ def _rival(stand: Stand, programs: Path) -> Iterator[Rival]:
 
 
 def _comparisons(rival: Rival, recordings: list[conversations.Event]) -> Iterator[Comparison]:
+    yield from _relational(rival, recordings)
+    yield from _ready_made(rival, recordings)
+
+
+def _relational(rival: Rival, recordings: list[conversations.Event]) -> Iterator[Comparison]:
+    new = workload.fresh(recordings[:JOINED])
+    rival.prepare(RELATIONAL, new)
+    bridge = rival.bridge(RELATIONAL, new, DAEMON, 1)
+    yield _worker(bridge, "one at a time", one_by_one(new, APPLY_EVENT))
+    yield _worker(bridge, "ours in lists", in_lists(new))
+    plain = rival.bridge(RELATIONAL, new, AS_IT_COMES, 1)
+    yield _worker(plain, "PGSync as it comes", one_by_one(new, APPLY_EVENT))
+    for change in workload.notes, workload.updates:
+        work = change(recordings[:JOINED])
+        rival.prepare(RELATIONAL, work)
+        bridge = rival.bridge(RELATIONAL, work, DAEMON, 1)
+        yield _worker(bridge, "one at a time", one_by_one(work, APPLY_EVENT))
+    few = workload.fresh(recordings[:SINGLES])
+    rival.prepare(RELATIONAL, few)
+    bridge = rival.bridge(RELATIONAL, few, WAL, 1)
+    yield _worker(bridge, "one at a time, by WAL", one_by_one(few, APPLY_EVENT))
+
+
+def _ready_made(rival: Rival, recordings: list[conversations.Event]) -> Iterator[Comparison]:
     new = workload.fresh(recordings)
-    rival.prepare(new)
-    singly = rival.bridge(new, DAEMON, 1)
+    rival.prepare(READY_MADE, new)
+    singly = rival.bridge(READY_MADE, new, DAEMON, 1)
     yield _worker(singly, "one at a time", one_by_one(new, APPLY_EVENT))
-    yield _worker(rival.bridge(new, DAEMON, TOGETHER), "in bulk", in_lists(new))
+    yield _worker(rival.bridge(READY_MADE, new, DAEMON, TOGETHER), "in bulk", in_lists(new))
     yield _ceiling(singly)
     changed = workload.updates(recordings)
-    rival.prepare(changed)
-    bridge = rival.bridge(changed, DAEMON, 1)
+    rival.prepare(READY_MADE, changed)
+    bridge = rival.bridge(READY_MADE, changed, DAEMON, 1)
     yield _worker(bridge, "one at a time", one_by_one(changed, APPLY_EVENT))
     few = workload.fresh(recordings[:SINGLES])
-    rival.prepare(few)
-    bridge = rival.bridge(few, WAL, 1)
+    rival.prepare(READY_MADE, few)
+    bridge = rival.bridge(READY_MADE, few, WAL, 1)
     yield _worker(bridge, "one at a time, by WAL", one_by_one(few, APPLY_EVENT))
 
 
@@ -154,7 +183,7 @@ def _ceiling(bridge: Bridge) -> Comparison:
 def _fight(bridge: Bridge, how: str, ours: Side, target: float | None) -> Comparison:
     stand = bridge.stand
     return Duel(
-        name=f"{bridge.work.name}, {how}",
+        name=f"{bridge.form.name}: {bridge.work.name}, {how}",
         work=bridge.work,
         ours=ours,
         other=Side("PGSync", bridge.crew),
