@@ -1,27 +1,42 @@
 """Section *sync*: our worker beside PGSync, a general tool, over the same changes.
 
+Two forms of the same recordings in PostgreSQL, each with its figures:
+
+tables              the main comparison, what a product has and such a tool is for: a table each of
+                    recordings, turns, notes and tags, which PGSync joins (see `relations`); its
+                    plugin, the documented way, puts the texts where our mapping has them. One
+                    transaction for each recording with its turns and tags, each note, each update
+ready-made rows     the most favourable to PGSync: a row is the document (see `tables`), and PGSync
+                    moves bytes. Our worker does its whole work in both
+
 What is timed, on both sides: from the moment when all changes are there, to the refresh after
 which all of them are found, by processes that have started and wait already.
 
 ours      one worker of default settings; the events are in Redis at once, when the clock starts
 PGSync    its daemon, as it is documented: triggers, its queue in Redis, its two consumers. It has
-          started and is held still (SIGSTOP) while the changes are committed in PostgreSQL, and
-          goes on when the clock starts. Neither the commits nor its triggers in them are timed.
+          started, has made its first pass over what was there, and is held still (SIGSTOP) while
+          the changes are committed in PostgreSQL; it goes on when the clock starts. Neither the
+          commits nor its triggers in them are timed, nor what PGSync still repeats of documents
+          that are complete: it writes a document for the recording's row and again for its turns
+          and tags, mostly with the same content
 
-*By WAL* is its other mode, without triggers and queue: it follows the replication slot, and makes a
-query and a request for each transaction. *The most there could be* is no target: the same documents
-in bare bulk requests. It says how far ahead of PGSync a program can be at all where Elasticsearch
-does the same work for both, on this machine.
+Nor is it timed what our way asks of the product: to publish events, where PGSync reads the tables.
+
+PGSync has its fastest settings of those tried (`pgsync.TUNED`), but for *PGSync as it comes*, its
+defaults. *By WAL* is its other mode, without triggers and queue: it follows the replication slot,
+and makes a query and a request for each transaction. *The most there could be* is no target: the
+same documents in bare bulk requests. It says how far ahead of PGSync a program can be at all where
+Elasticsearch does the same work for both, on this machine.
 
 Both write the same documents (200 are compared after each round) under the same ids into an index
-of the same mapping and refresh. PGSync reads them from a table that holds them as they are to be
-(see `tables`), where our worker checks and merges events and works the documents out of them.
-PGSync has one field more, of its own keys, which is not indexed. PostgreSQL may lose everything (no
+of the same mapping and refresh; the copies for prefixes and phrases are Elasticsearch's `copy_to`
+on both sides. PGSync has one field more, the keys of all its rows: of the tables it is indexed,
+since PGSync searches in it, of ready-made rows it is not. PostgreSQL may lose everything (no
 fsync). It counts as *everything else* where processor time is shown.
 
-Of a full queue its daemon makes one query and few requests for 1,000 changes, so that each side
-spends more of the processor in Elasticsearch than in itself. No program can reach the target where
-bare bulk requests miss it.
+Of a full queue of ready-made rows its daemon makes one query and few requests for 1,000 changes, so
+that each side spends more of the processor in Elasticsearch than in itself. No program can reach
+the target where bare bulk requests miss it.
 
 PGSync publishes no rate itself. A user of 2.1.10 took over a minute for 65,000 small rows, about
 1,000 a second: https://github.com/toluaina/pgsync/issues/233
