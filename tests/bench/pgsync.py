@@ -22,7 +22,7 @@ from services.indices import IndexNames
 from tests.bench import databases
 from tests.bench.broker import Queue
 from tests.bench.crews import POLL_SECONDS, ROUND_SECONDS, START_SECONDS
-from tests.bench.databases import KEY, LIVE, Form, documents
+from tests.bench.databases import KEY, LIVE, Form, Row, documents
 from tests.bench.errors import BenchError
 from tests.bench.postgres import USER, Postgres
 from tests.bench.stand import Stand
@@ -211,11 +211,17 @@ class Bridge:
         """Both sides write the same documents. Raises BenchError."""
         wanted = {one.pop(KEY): one for one in documents(self.work.result[-1:])[-CHECKED:]}
         found = self.stand.client.mget(index=index, ids=list(wanted), source_excludes=[ADDED])
-        for one in found["docs"]:
-            if _comparable(one.get("_source")) != _comparable(wanted[one["_id"]]):
-                raise BenchError("PGSync wrote other documents than were asked for")
+        pairs = ((one.get("_source") or {}, wanted[one["_id"]]) for one in found["docs"])
+        others = {name for pair in pairs for name in _different(*map(_comparable, pair))}
+        if others:
+            raise BenchError(f"PGSync wrote other documents than asked for: {sorted(others)}")
 
 
-def _comparable(source: Any) -> Any:
+def _different(one: Row, other: Row) -> set[str]:
+    """The names of the fields that are not the same."""
+    return {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+
+
+def _comparable(source: Row) -> Row:
     """Tags are a set: PGSync gives the rows of a join in any order."""
-    return source and source | {"tags": sorted(source["tags"], key=lambda tag: str(tag["id"]))}
+    return source | {"tags": sorted(source.get("tags", ()), key=lambda tag: str(tag["id"]))}
