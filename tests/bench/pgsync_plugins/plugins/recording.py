@@ -25,7 +25,7 @@ class Recording(Plugin):  # type: ignore[misc]
         return {
             "_meta": doc["_meta"],
             "tenantId": doc["tenant_id"],
-            "recordingId": doc["recording_id"],
+            "recordingId": doc["external_id"],
             "version": doc["version"],
             "hasNotes": bool(notes),
             "notes": [_note(row, language) for row in notes],
