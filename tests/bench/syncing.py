@@ -67,11 +67,11 @@ from tests.bench.tables import READY_MADE
 from tests.bench.usage import servers
 from tests.bench.workload import Workload
 
-RECORDINGS: Final = 4_000
+RECORDINGS: Final = 2_000
 QUICK_RECORDINGS: Final = 1_000
 # Of the mode that needs a query and a request for each transaction only so many: it is slow.
-SINGLES: Final = 500
-JOINED: Final = 2_000  # of the tables: each recording is some 17 rows
+SINGLES: Final = 250
+JOINED: Final = 1_000  # of the tables: each recording is some 17 rows
 TARGET: Final = 5.0
 MISSING: Final = "PostgreSQL is not installed (Debian: apt-get install postgresql): no comparison."
 # Changes in one transaction of a bulk load, as many as are in a message of a list.
@@ -155,10 +155,6 @@ def _relational(rival: Rival, recordings: list[conversations.Event]) -> Iterator
         rival.prepare(RELATIONAL, work)
         bridge = rival.bridge(RELATIONAL, work, DAEMON, 1)
         yield _worker(bridge, "one at a time", one_by_one(work, APPLY_EVENT))
-    few = workload.fresh(recordings[:SINGLES])
-    rival.prepare(RELATIONAL, few)
-    bridge = rival.bridge(RELATIONAL, few, WAL, 1)
-    yield _worker(bridge, "one at a time, by WAL", one_by_one(few, APPLY_EVENT))
 
 
 def _ready_made(rival: Rival, recordings: list[conversations.Event]) -> Iterator[Comparison]:
