@@ -71,3 +71,5 @@ lock: ## Resolve the newest versions into the lock files (needs uv)
 	echo hatchling | uv pip compile - --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --quiet --upgrade -c requirements-dev.lock \
 	  -o deploy/requirements-build.lock
+	echo pgsync | uv pip compile - --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate --quiet --upgrade -o tests/bench/pgsync.lock

@@ -63,11 +63,11 @@ def _lists(stand: Stand, work: Workload, count: int) -> Comparison:
     """Lists of events through workers ÷ bare bulk of the same documents, as many processes."""
     address = stand.addresses.elasticsearch_url
     with unused_queue(stand.addresses.redis_url) as queue:
-        queue.prepare(_in_lists(work))
+        queue.prepare(in_lists(work))
         return Duel(
             f"{work.name}, {count} {'process' if count == 1 else 'processes'}",
             work,
-            Side("lists", lambda names: _staffed(stand, WORKER, count, queue, names)),
+            Side("lists", lambda names: staffed(stand, WORKER, count, queue, names)),
             Side(
                 "bare _bulk", lambda names: clients(count, address, names.recordings, work.result)
             ),
@@ -80,20 +80,20 @@ def _singles(stand: Stand, work: Workload) -> Comparison:
     """Messages of one event that are gathered ÷ a task and a request for each."""
     redis_url = stand.addresses.redis_url
     with unused_queue(redis_url) as ours, unused_queue(redis_url) as other:
-        ours.prepare(_one_by_one(work, APPLY_EVENT))
-        other.prepare(_one_by_one(work, INDEX_ONE))
+        ours.prepare(one_by_one(work, APPLY_EVENT))
+        other.prepare(one_by_one(work, INDEX_ONE))
         return Duel(
             f"{work.name}, one a message, 1 process",
             work,
-            Side("gathered", lambda names: _staffed(stand, WORKER, 1, ours, names)),
-            Side("a request each", lambda names: _staffed(stand, ORDINARY, 1, other, names)),
+            Side("gathered", lambda names: staffed(stand, WORKER, 1, ours, names)),
+            Side("a request each", lambda names: staffed(stand, ORDINARY, 1, other, names)),
             SINGLES_TARGET,
             servers(stand.client, ours.client),
         ).fight(stand)
 
 
 @contextmanager
-def _staffed(
+def staffed(
     stand: Stand, command: Sequence[str], count: int, queue: Queue, names: IndexNames
 ) -> Iterator[Crew]:
     queue.stage()
@@ -102,7 +102,7 @@ def _staffed(
         yield crew
 
 
-def _in_lists(work: Workload) -> Publish:
+def in_lists(work: Workload) -> Publish:
     """As `recordings-indexer publish` sends a file."""
     lines = b"\n".join(map(orjson.dumps, work.events))
     return lambda app: _complete(publisher.publish(app, io.BytesIO(lines), lambda _: None))
@@ -113,7 +113,7 @@ def _complete(report: publisher.Report) -> None:
         raise BenchError(f"{len(report.refused)} events were not published")
 
 
-def _one_by_one(work: Workload, task: str) -> Publish:
+def one_by_one(work: Workload, task: str) -> Publish:
     def publish(app: Celery) -> None:
         with app.producer_or_acquire() as producer:
             for event in work.events:

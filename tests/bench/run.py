@@ -18,7 +18,7 @@ from rich.console import Console
 from deploy.local.errors import StackError
 from services.errors import BackendError, SettingsError
 from services.es_client import failures_as_ours
-from tests.bench import freshness, growth, indexing, page, reindexing, searching
+from tests.bench import freshness, growth, indexing, page, reindexing, searching, syncing
 from tests.bench.errors import BenchError
 from tests.bench.report import Report
 from tests.bench.stand import Stand, stand
@@ -30,7 +30,10 @@ SECTIONS: Final[dict[str, Callable[[Stand], Report]]] = {
     "reindex": reindexing.run,
     "freshness": freshness.run,
     "growth": growth.run,
+    "sync": syncing.run,
 }
+# Not of `--quick` unless they are asked for.
+LONG: Final = ("sync",)
 FOLDER: Final = Path(__file__).parents[2] / ".bench"
 ROUNDS: Final = 5
 QUICK_ROUNDS: Final = 3
@@ -48,7 +51,7 @@ def main(
     events: Annotated[int | None, typer.Option(min=10_000, help="Of the long memory run")] = None,
 ) -> None:
     """Run the benchmarks and show what they found."""
-    chosen = sections or list(SECTIONS)
+    chosen = sections or [name for name in SECTIONS if not (quick and name in LONG)]
     if unknown := [name for name in chosen if name not in SECTIONS]:
         raise typer.BadParameter(f"no section {', '.join(unknown)}; there is {', '.join(SECTIONS)}")
     rounds = QUICK_ROUNDS if quick else ROUNDS
@@ -60,6 +63,8 @@ def main(
             with failures_as_ours():
                 report = SECTIONS[name](place)
             _show(name, report, conditions)
+    for name in set(LONG).difference(chosen) if not sections else ():
+        out.print(f"Section {name} was left out: it takes minutes. It is run by its name.")
     out.print(f"plots and what they mean: {page.write(FOLDER).relative_to(FOLDER.parent)}")
 
 
