@@ -199,7 +199,7 @@ def test_the_key_is_enough(place: Place, names: IndexNames, program: str) -> Non
     FLOWS[program](place, key_of(place, PRIVILEGES[program], program, names), names)
 
 
-@pytest.mark.parametrize(("program", "rest"), without_one())
+@pytest.mark.parametrize(("program", "rest"), list(without_one()))
 def test_each_privilege_is_needed(
     place: Place, names: IndexNames, program: str, rest: Rights
 ) -> None:
