@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from api.auth import Authenticator
+from api.auth import LEEWAY_SECONDS, Authenticator
 from api.keys import keys_from
 from services.acl import Principal, Role
 from services.errors import CallerError, SettingsError
@@ -210,3 +210,80 @@ def test_a_key_that_is_none_is_told_by_the_name_of_its_setting() -> None:
     with pytest.raises(SettingsError, match="RECORDINGS_AUTH_PUBLIC_KEY") as caught:
         keys_from(settings)
     assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens whose signature was looked at."""
+    looked_at, decode = list[str](), jwt.decode
+
+    def spy(token: str, *arguments: Any, **options: Any) -> Any:
+        looked_at.append(token)
+        return decode(token, *arguments, **options)
+
+    monkeypatch.setattr(jwt, "decode", spy)
+    return looked_at
+
+
+async def test_a_good_token_is_verified_once(verified: list[str]) -> None:
+    known = authenticator()
+    token = jwt.encode(claims(), KEYS["ES256"], algorithm="ES256")
+    principals = {await known.principal(f"Bearer {token}") for _ in range(3)}
+    assert principals == {Principal("acme", USER, Role.USER)}
+    assert verified == [token]
+
+
+async def test_what_is_remembered_of_one_token_is_not_of_another() -> None:
+    known = authenticator()
+    boss = jwt.encode(claims(role="administrator"), KEYS["ES256"], algorithm="ES256")
+    await known.principal(f"Bearer {boss}")
+    user = jwt.encode(claims(), KEYS["ES256"], algorithm="ES256")
+    assert (await known.principal(f"Bearer {user}")).role is Role.USER
+    header, payload, signature = boss.split(".")
+    for altered in (
+        f"{header}.{payload}.",
+        f"{header}.{user.split('.')[1]}.{signature}",
+        boss[:-4],
+    ):
+        with pytest.raises(CallerError, match="not valid"):
+            await known.principal(f"Bearer {altered}")
+
+
+async def test_a_remembered_token_ends_when_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = authenticator()
+    token = jwt.encode(claims(exp=60), KEYS["ES256"], algorithm="ES256")
+    now = time.time()
+    await known.principal(f"Bearer {token}")
+    monkeypatch.setattr(time, "time", lambda: now + 60 + LEEWAY_SECONDS - 2)
+    await known.principal(f"Bearer {token}")
+    monkeypatch.setattr(time, "time", lambda: now + 60 + LEEWAY_SECONDS + 1)
+    # The library that verifies has a clock of its own, so what refuses here is what is remembered.
+    monkeypatch.setattr(jwt, "decode", refuses)
+    with pytest.raises(CallerError, match="expired"):
+        await known.principal(f"Bearer {token}")
+
+
+def refuses(*_: Any, **__: Any) -> Any:
+    raise jwt.ExpiredSignatureError
+
+
+async def test_refused_tokens_are_not_remembered(verified: list[str]) -> None:
+    known = authenticator()
+    token = jwt.encode(claims(role="root"), KEYS["ES256"], algorithm="ES256")
+    for _ in range(2):
+        with pytest.raises(CallerError):
+            await known.principal(f"Bearer {token}")
+    assert verified == [token] * 2
+
+
+async def test_only_so_many_are_remembered(
+    verified: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.auth.MAX_REMEMBERED", 2)
+    known = authenticator()
+    tokens = [
+        jwt.encode(claims(extra=number), KEYS["ES256"], algorithm="ES256") for number in range(3)
+    ]
+    for token in [*tokens, *tokens[1:], tokens[0]]:
+        await known.principal(f"Bearer {token}")
+    assert verified == [*tokens, tokens[0]]

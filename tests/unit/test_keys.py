@@ -188,6 +188,19 @@ async def test_a_key_that_was_withdrawn_is_not_believed_for_long(
     assert not await accepted(authenticator, signed("a"))
 
 
+@pytest.mark.parametrize("kid", ["a", "b"], ids=["another key of its name", "a key less"])
+async def test_a_token_that_is_remembered_ends_with_its_key(
+    issuer: Issuer, authenticator: Authenticator, clock: Clock, kid: str
+) -> None:
+    token = signed("a")
+    assert await accepted(authenticator, token)
+    issuer.entries = [entry(kid, key=ec.generate_private_key(ec.SECP256R1()))]
+    clock.ahead += keys.LIFETIME_SECONDS + 1
+    assert await accepted(authenticator, token)
+    await issuer.asked(2)
+    assert not await accepted(authenticator, token)
+
+
 async def test_a_slow_address_holds_nobody_up_whose_key_is_known(
     issuer: Issuer, authenticator: Authenticator, clock: Clock
 ) -> None:
