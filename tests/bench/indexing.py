@@ -31,8 +31,8 @@ QUICK_RECORDINGS: Final = 2_000
 # Of the ordinary way only so many: it is slow.
 SINGLES: Final = 2_000
 QUICK_SINGLES: Final = 1_000
-LISTS_TARGET: Final = 0.5
-SINGLES_TARGET: Final = 5.0
+LISTS_TARGET: Final = 0.6
+SINGLES_TARGET: Final = 6.0
 
 Publish = Callable[[Celery], None]
 
