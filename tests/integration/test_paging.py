@@ -129,7 +129,7 @@ async def test_replicas_take_each_others_cursors(
 
 
 async def test_an_expired_cursor_says_so(elasticsearch_url: str, names: IndexNames) -> None:
-    async with serve(elasticsearch_url, names, cursor_lifetime="0.001") as endpoint:
+    async with serve(elasticsearch_url, names, cursor_lifetime="0.000001") as endpoint:
         cursor = (await endpoint.found(DEEP, cursor=""))["nextCursor"]
         answer = await endpoint.get(DEEP, cursor=cursor)
     assert (answer.status, answer.body["parameter"]) == (400, "cursor")
