@@ -75,9 +75,9 @@ async def test_windows(
 ) -> None:
     both = sought_and_sorted(monkeypatch, search)
     facet = {"direction": {"terms": {"field": "direction"}}}
-    starts = [*range(0, COUNT + 20, 97), COUNT // 2, COUNT - 16, COUNT - 15, COUNT - 1, COUNT]
+    starts = [*range(0, COUNT + 20, 149), COUNT // 2, COUNT - 16, COUNT - 15, COUNT - 1, COUNT]
     for start in starts:
-        for size in (1, 20, 250):
+        for size in (1, 250):
             question = Search(size, start, filters, order=by(sort), aggregations=facet)
             sought, everything = await both(question)
             assert sought == everything, (start, size)

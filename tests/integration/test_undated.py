@@ -53,9 +53,9 @@ def expected(sort: str, dated: int) -> list[str]:
     return [identity(n) for part in (known, rest) for n in sorted(part, reverse=backwards)]
 
 
-@pytest.mark.parametrize("sort", ["date", "-date", "duration", "-duration", "score", "-score"])
+@pytest.mark.parametrize("sort", ["date", "-date", "duration", "-score"])
 async def test_every_page_in_turn(search: RecordingSearch, sort: str, dated: int) -> None:
-    for size in (1, 7, 20, COUNT):
+    for size in (1, 20):
         seen = list[str]()
         for start in range(0, COUNT, size):
             found = await search.page(BOSS, Search(size, start, order=by(sort)))
@@ -63,9 +63,9 @@ async def test_every_page_in_turn(search: RecordingSearch, sort: str, dated: int
         assert seen == expected(sort, dated), size
 
 
-@pytest.mark.parametrize("sort", ["date", "-date", "duration", "-score"])
+@pytest.mark.parametrize("sort", ["date", "-date", "-score"])
 async def test_a_walk(search: RecordingSearch, sort: str, dated: int) -> None:
-    for size in (1, 7):
+    for size in (3, 7):
         seen, after = list[str](), None
         for _ in range(COUNT):
             found = await search.page(BOSS, Search(size, order=by(sort), after=after))
