@@ -38,7 +38,7 @@ FOLDER: Final = Path(__file__).parents[2] / ".bench"
 ROUNDS: Final = 5
 QUICK_ROUNDS: Final = 3
 EVENTS: Final = 1_000_000
-QUICK_EVENTS: Final = 50_000
+QUICK_EVENTS: Final = 20_000
 
 # A table wider than a file or a pipe pretends to be is no table any more.
 out = Console(width=max(Console().width, 150))
