@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from aiohttp.web_protocol import RequestHandler
 
 from api import metrics
@@ -62,16 +63,7 @@ def create_app(api: ApiSettings) -> web.Application:
 
     # The framework has no other place to say how such errors look.
     RequestHandler.handle_error = answer_what_is_no_request  # type: ignore[assignment,method-assign]
-    app = web.Application(
-        middlewares=[
-            metrics.measure,
-            *([trace_requests] if traces.are_on() else []),
-            *([log_access] if api.access_log else []),
-            *([audit] if api.audit_log else []),
-            answer_every_request,
-            refuse_bodies,
-        ]
-    )
+    app = web.Application(middlewares=_middlewares(api))
     app.cleanup_ctx.append(close_connections)
     if api.cors_origins:
         Cors(frozenset(api.cors_origins.split(",")), f"{api.base_path}/v1/recordings").install(app)
@@ -87,6 +79,18 @@ def create_app(api: ApiSettings) -> web.Application:
         ]
     )
     return app
+
+
+def _middlewares(api: ApiSettings) -> list[Middleware]:
+    """The outermost first."""
+    return [
+        metrics.measure,
+        *([trace_requests] if traces.are_on() else []),
+        *([log_access] if api.access_log else []),
+        *([audit] if api.audit_log else []),
+        answer_every_request,
+        refuse_bodies,
+    ]
 
 
 def _cursor_key(api: ApiSettings) -> bytes:

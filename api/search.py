@@ -180,7 +180,8 @@ class RecordingSearch:
         if not principal.groups:
             return frozenset()
         path = f"/{self.names.groups}/_mget?_source_includes=members"
-        found = await self.backend.ask(path, {"ids": group_documents(principal)}, self.timeout)
+        async with self.gate:
+            found = await self.backend.ask(path, {"ids": group_documents(principal)}, self.timeout)
         if any("error" in document for document in found["docs"]):
             raise BackendError("groups cannot be read", retryable=True)
         groups = [document["_source"] for document in found["docs"] if document["found"]]

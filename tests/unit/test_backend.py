@@ -10,8 +10,12 @@ import pytest
 from pydantic import AnyHttpUrl, SecretStr
 
 from api.backend import Backend
+from api.protection import Gate
+from api.search import RecordingSearch
+from services.acl import Principal, Role
 from services.errors import BackendError
 from services.es_client import TooLargeError, TooManyClausesError
+from services.indices import IndexNames
 from services.settings import ElasticsearchSettings
 
 Answering = Callable[["Server", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -230,3 +234,12 @@ async def test_an_answer_that_nobody_asked_for_is_never_that_of_the_next(more: b
         server.answer = http(b'{"found":3}')
         assert await ask(backend) == {"found": 3}
     assert server.connections == 2
+
+
+async def test_as_many_connections_as_there_are_places() -> None:
+    server = Server(http(b'{"docs":[]}'))
+    supervisor = Principal("acme", "1efc024d-0000-4000-8000-00000000000a", Role.SUPERVISOR, ("g",))
+    async with serving(server) as backend:
+        search = RecordingSearch(backend, IndexNames("voice"), timeout=5.0, gate=Gate(3))
+        await asyncio.gather(*(search.supervised_by(supervisor) for _ in range(40)))
+    assert server.connections == 3
