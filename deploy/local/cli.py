@@ -17,7 +17,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Column, Table
 
-from deploy.local import demo, keys
+from deploy.local import demo, interrupts, keys
 from deploy.local.errors import StackError
 from deploy.local.stack import Stack, default_home, environment
 
@@ -134,7 +134,8 @@ def public_key() -> None:
 def reporting() -> Iterator[None]:
     """Turn what ends a command early into one line and an exit status."""
     try:
-        yield
+        with interrupts.noted():
+            yield
     except StackError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

@@ -125,6 +125,8 @@ def _cluster(folder: Path) -> str:
 def _configure(folder: Path, build: Path, java: jdk.Jdk, port: int) -> None:
     for name in ("conf", "data", "logs", "tmp"):
         (folder / name).mkdir(exist_ok=True)
+    # Of a start that was stopped while it made its keystore: the next one would fail on it.
+    (folder / "conf" / "elasticsearch.keystore.tmp").unlink(missing_ok=True)
     values = NODE | {
         "cluster.name": _cluster(folder),
         "network.host": LOOPBACK,

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
+from deploy.local import interrupts
 from deploy.local.accounts import Account
 from deploy.local.errors import StackError
 
@@ -128,10 +129,12 @@ class GivenServer:
 
 
 def wait(ready: Callable[[], bool], deadline_seconds: float = DEADLINE_SECONDS) -> bool:
-    """Poll until it is ready; False when the deadline passed."""
+    """Poll until it is ready; False when the deadline passed. Raises KeyboardInterrupt."""
     end = time.monotonic() + deadline_seconds
-    while not ready():
-        if time.monotonic() > end:
-            return False
-        time.sleep(PAUSE_SECONDS)
+    with interrupts.polling():
+        while not ready():
+            interrupts.check()
+            if time.monotonic() > end:
+                return False
+            time.sleep(PAUSE_SECONDS)
     return True

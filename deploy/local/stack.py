@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.local import choice, keys
+from deploy.local import choice, interrupts, keys
 from deploy.local.errors import StackError
 from deploy.local.locks import locked
 from deploy.local.servers import Running, Server
@@ -85,7 +85,9 @@ class Stack:
         ours = [server for server in (self.redis, self.elasticsearch) if not server.running()]
         try:
             yield
+            interrupts.check()
         except BaseException:
+            interrupts.arrived()
             for server in ours:
                 server.stop()
             raise

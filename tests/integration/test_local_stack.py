@@ -114,7 +114,15 @@ def count(addresses: Addresses) -> int:
         return int(client.count(index="kept")["count"])
 
 
+def stopped_while_starting(home: Path) -> None:
+    """What Elasticsearch leaves when it is stopped while it makes its keystore."""
+    conf = home / "elasticsearch" / "conf"
+    conf.mkdir(parents=True)
+    (conf / "elasticsearch.keystore.tmp").touch()
+
+
 def test_the_stack_from_up_to_down(home: Path) -> None:
+    stopped_while_starting(home)
     first = run(home, "up")
     assert first.returncode == 0, first.stderr
     assert first.stdout == ""
@@ -210,12 +218,21 @@ def test_killing_up_at_any_moment_leaves_nothing_after_down(fresh_home: Path) ->
         assert not left_over(fresh_home), moment
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C reaches what is started here, also where a shell in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_what_was_started(fresh_home: Path) -> None:
     process = begin(fresh_home)
     assert wait(lambda: len(marked(fresh_home / "elasticsearch")) >= 2, 60)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert output == ""
     assert errors.splitlines()[-1] == "Interrupted."
     assert "Traceback" not in errors
