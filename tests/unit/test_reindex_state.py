@@ -11,26 +11,19 @@ THIS = Worker.this()
 NO_PROCESS = 2**22 + 1  # above the highest process id of Linux
 
 
-def worker(host: str, pid: int, seconds_ago: float) -> Worker:
-    return Worker("someone", host, pid, "token", now() - round(seconds_ago * 1000))
-
-
 @pytest.mark.parametrize(
-    ("one", "alive"),
+    ("host", "pid", "seconds_ago", "alive"),
     [
-        pytest.param(worker("elsewhere", 1, 1), True, id="another machine, seen just now"),
-        pytest.param(
-            worker("elsewhere", 1, LEASE_SECONDS + 1), False, id="another machine, silent"
-        ),
-        pytest.param(worker(THIS.host, THIS.pid, 1), True, id="this machine, running"),
-        pytest.param(
-            worker(THIS.host, THIS.pid, LEASE_SECONDS + 1), False, id="this machine, hanging"
-        ),
-        pytest.param(worker(THIS.host, NO_PROCESS, 0), False, id="this machine, gone"),
+        pytest.param("elsewhere", 1, 1, True, id="another machine, seen just now"),
+        pytest.param("elsewhere", 1, LEASE_SECONDS + 1, False, id="another machine, silent"),
+        pytest.param(THIS.host, THIS.pid, 1, True, id="this machine, running"),
+        pytest.param(THIS.host, THIS.pid, LEASE_SECONDS + 1, False, id="this machine, hanging"),
+        pytest.param(THIS.host, NO_PROCESS, 0, False, id="this machine, gone"),
     ],
 )
-def test_who_is_alive(one: Worker, alive: bool) -> None:
-    assert one.is_alive == alive
+def test_who_is_alive(host: str, pid: int, seconds_ago: float, alive: bool) -> None:
+    seen = now() - round(seconds_ago * 1000)
+    assert Worker("someone", host, pid, "token", seen).is_alive == alive
 
 
 def reindex(phase: Phase) -> Reindex:
