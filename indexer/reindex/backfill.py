@@ -10,7 +10,7 @@ kill at any moment makes some pages be read again and none be left out.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -31,7 +31,7 @@ class _Part:
     """One part of the source while it is read."""
 
     name: str | None  # None: no position is kept
-    pages: Iterator[Page]
+    pages: Generator[Page]
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _taken: int = 0
     _written: dict[int, Any] = field(default_factory=dict)
@@ -54,6 +54,10 @@ class _Part:
                 self.position = self._written.pop(self._whole)
                 self.moved = True
                 self._whole += 1
+
+    def close(self) -> None:
+        """Free what the source holds for pages that nobody takes. Raises BackendError."""
+        self.pages.close()
 
 
 @dataclass(slots=True)
@@ -90,6 +94,8 @@ class Backfill:
                 wait(lanes)
             finally:
                 self.session.stopping.set()  # Ctrl-C, for example
+        for part in parts:
+            self._close(part)
         if self._failure:
             raise self._failure
         self.session.stopping.clear()
@@ -104,6 +110,12 @@ class Backfill:
         except Exception as error:  # noqa: BLE001 (raised again by the main thread)
             self._failure = self._failure or error
             self.session.stopping.set()
+
+    def _close(self, part: _Part) -> None:
+        try:
+            part.close()
+        except BackendError as error:
+            self._failure = self._failure or error
 
     def _write(self, part: _Part, number: int, page: Page) -> None:
         if self.session.stopping.is_set():

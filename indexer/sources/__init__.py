@@ -8,7 +8,7 @@ A source is read in parts that know nothing of each other. A page says where to 
 that reading can be resumed; positions are JSON values that only their source understands.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,10 +57,10 @@ class Source(Protocol):
         """The positions of all parts before anything is read. Raises BackendError."""
         ...
 
-    def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Iterator[Page]]:
+    def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Generator[Page]]:
         """The parts by name, each from its position on. Raises SourceError; BackendError."""
         ...
 
-    def rest(self, positions: Mapping[str, Any]) -> Iterator[Page]:
+    def rest(self, positions: Mapping[str, Any]) -> Generator[Page]:
         """What is to be read when all parts are; always whole. Raises BackendError."""
         ...

@@ -9,7 +9,7 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -41,11 +41,11 @@ class EventFile:
     def beginning(self) -> Mapping[str, Any]:
         return {"lines": 0}
 
-    def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Iterator[Page]]:
+    def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Generator[Page]]:
         return {"lines": self._pages(positions["lines"])}
 
-    def rest(self, positions: Mapping[str, Any]) -> Iterator[Page]:  # noqa: ARG002 (the protocol)
-        return iter(())
+    def rest(self, positions: Mapping[str, Any]) -> Generator[Page]:  # noqa: ARG002 (the protocol)
+        yield from ()
 
     def events(self) -> Iterator[tuple[Sequence[tuple[str, object]], int]]:
         """Some events, each with its place in the file, and how much of the file they are.
@@ -55,7 +55,7 @@ class EventFile:
         for lines, amount in self._chunks(0):
             yield _events_of(lines), amount
 
-    def _pages(self, skipped: int) -> Iterator[Page]:
+    def _pages(self, skipped: int) -> Generator[Page]:
         for lines, amount in self._chunks(skipped):
             read = partial(_read, lines)
             yield Page(read, lines[-1][0], amount)

@@ -6,7 +6,7 @@ the error says with which page.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -46,11 +46,11 @@ class HttpPages:
     def beginning(self) -> Mapping[str, Any]:
         return {"pages": ""}
 
-    def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Iterator[Page]]:
+    def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Generator[Page]]:
         return {"pages": self._pages(positions["pages"])}
 
-    def rest(self, positions: Mapping[str, Any]) -> Iterator[Page]:  # noqa: ARG002 (the protocol)
-        return iter(())
+    def rest(self, positions: Mapping[str, Any]) -> Generator[Page]:  # noqa: ARG002 (the protocol)
+        yield from ()
 
     def events(self) -> Iterator[tuple[Sequence[tuple[str, object]], int]]:
         """Some events, each with its place in the source, and how many they are.
@@ -60,7 +60,7 @@ class HttpPages:
         for events, _ in self._from(""):
             yield events, len(events)
 
-    def _pages(self, after: str | None) -> Iterator[Page]:
+    def _pages(self, after: str | None) -> Generator[Page]:
         """From a word on; None: it was read to the end."""
         if after is not None:
             for events, following in self._from(after):

@@ -18,7 +18,7 @@ equally long, so only a little is read twice; with one shard S is L + 1.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -142,7 +142,7 @@ class LiveIndex:
             for n in range(self.slices)
         }
 
-    def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Iterator[Page]]:
+    def parts(self, positions: Mapping[str, Any]) -> Mapping[str, Generator[Page]]:
         size = page_size(self.client, self.index)
         return {
             name: self._pages(position, size)
@@ -150,13 +150,13 @@ class LiveIndex:
             if position["next"] <= position["last"]
         }
 
-    def rest(self, positions: Mapping[str, Any]) -> Iterator[Page]:
+    def rest(self, positions: Mapping[str, Any]) -> Generator[Page]:
         with failures_as_ours():
             self.client.indices.refresh(index=self.index)
         changes = min(position["changes"] for position in positions.values())
         return self._pages({"next": changes}, page_size(self.client, self.index))
 
-    def _pages(self, position: Mapping[str, int], size: int) -> Iterator[Page]:
+    def _pages(self, position: Mapping[str, int], size: int) -> Generator[Page]:
         last = position.get("last")
         snapshot = Snapshot(self.client, self.index, self.stopping, size=size)
         try:
