@@ -33,6 +33,11 @@ def by(sort: str) -> Order:
     return [{field: {"order": direction, "missing": missing}}, {"recordingId": direction}]
 
 
+def is_newest_first(order: Order) -> bool:
+    """The direction of an order by date."""
+    return bool(order[0]["date"]["order"] == "desc")
+
+
 def is_scored(order: Order) -> bool:
     """Whether the words have to be scored for this order."""
     return "_score" in order[0]

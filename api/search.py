@@ -3,7 +3,8 @@
 `visible_to(principal)` stands round every search: no filter can widen it.
 
 Pages are windows (`from` and `size`) of one sorted search, up to 100,000 deep: the index allows it
-(`max_result_window`). By date, far windows are sought (`api.seeking`). In other orders a window of
+(`max_result_window`). By date, windows after the first are fetched without their ties (`api.ties`)
+and far ones are sought (`api.seeking`). In other orders a window of
 100,000 costs Elasticsearch one pass over what was found and a queue of that many entries of two
 sort values, some 25 MB for the moment. Going there in steps of `search_after` would be ten such
 passes, and send 100,000 sort values to this side to be thrown away. So the memory is bounded by how
@@ -16,7 +17,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from api import seeking
+from api import seeking, ties
 from api.backend import Backend
 from api.cursors import SortValues
 from api.orders import Order, by, is_scored
@@ -66,6 +67,10 @@ class Search:
         """The same without a page: what was found is counted."""
         return replace(self, size=0, start=0, after=None, aggregations=aggregations, highlight={})
 
+    def with_neighbours(self) -> "Search":
+        """The same by the first sort value alone, with one document more on each side."""
+        return replace(self, order=self.order[:1], start=self.start - 1, size=self.size + 2)
+
     def only(self, clause: Clause) -> "Search":
         """The same with one filter more."""
         return replace(self, filters=[*self.filters, clause])
@@ -78,6 +83,10 @@ class Hit:
     source: Mapping[str, Any]
     sort: SortValues
     highlight: Mapping[str, list[str]]
+
+    def with_id_in_sort(self) -> "Hit":
+        """As if it had been sorted by the recording id too."""
+        return replace(self, sort=[*self.sort, self.source["recordingId"]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +114,15 @@ class RecordingSearch:
         Raises BackendError; never answers from a part of the shards. Cancelling it closes the
         connection, and by that Elasticsearch cancels the search.
         """
-        if not seeking.helps(search.order, search.start):
+        if seeking.helps(search.order, search.start):
+            in_steps = self._sought
+        elif ties.helps(search.order, search.start, search.end):
+            in_steps = self._window
+        else:
             return await self._page(principal, search)
         try:
             async with asyncio.timeout(self.timeout + 1):
-                return await self._sought(principal, search)
+                return await in_steps(principal, search)
         except TimeoutError:
             raise BackendError(
                 "Elasticsearch: the searches took too long", retryable=True
@@ -147,11 +160,22 @@ class RecordingSearch:
             aggregations={},
         )
         if not place.to_the_end:
-            found = await self._page(principal, rest.only(seeking.inside(place)))
+            found = await self._window(principal, rest.only(seeking.inside(place)))
             if len(found.hits) == search.size:
                 return found
         # Also when something was deleted after the counts.
-        return await self._page(principal, rest.only(seeking.from_there_on(place, search.order)))
+        return await self._window(principal, rest.only(seeking.from_there_on(place, search.order)))
+
+    async def _window(self, principal: Principal, search: Search) -> Page:
+        """The same page, by date alone where ties allow it (`api.ties`)."""
+        if not ties.helps(search.order, search.start, search.end):
+            return await self._page(principal, search)
+        found = await self._page(principal, search.with_neighbours())
+        hits = [hit.with_id_in_sort() for hit in found.hits]
+        inside = ties.settled([hit.sort for hit in hits], search.size, search.order)
+        if inside is None:
+            return await self._page(principal, search)
+        return replace(found, hits=[hits[position] for position in inside])
 
     async def _page(self, principal: Principal, search: Search) -> Page:
         async with self._deep if search.end > DEEP_WINDOW else nullcontext(), self.gate:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api.cursors import SortValues
-from api.orders import Order
+from api.orders import Order, is_newest_first
 from api.query.compiler import Clause
 
 DEEP: Final = 5_000
@@ -48,12 +48,7 @@ class Stretch(Span):
 
 def helps(order: Order, start: int) -> bool:
     """Whether a page in this order that begins at this rank is better sought."""
-    return "date" in order[0] and (start >= DEEP or not newest_first(order))
-
-
-def newest_first(order: Order) -> bool:
-    """The direction of an order by date."""
-    return bool(order[0]["date"]["order"] == "desc")
+    return "date" in order[0] and (start >= DEEP or not is_newest_first(order))
 
 
 def histogram(width: int) -> dict[str, Any]:
@@ -66,7 +61,7 @@ def spans(aggregations: Mapping[str, Any], order: Order, width: int) -> list[Spa
     """What the histogram counted, in this order."""
     buckets = aggregations[_NAME]["buckets"]
     found = [Span(one["key"], one["key"] + width, one["doc_count"]) for one in buckets]
-    return found[::-1] if newest_first(order) else found
+    return found[::-1] if is_newest_first(order) else found
 
 
 def ranks(found: Sequence[Span], start: int, size: int, after: SortValues | None) -> range:
@@ -107,7 +102,7 @@ def inside(place: Span) -> Clause:
 
 def from_there_on(place: Span, order: Order) -> Clause:
     """The recordings of this time and all that come after, those without a date too."""
-    passed = _millis(gte=place.end) if newest_first(order) else _millis(lt=place.start)
+    passed = _millis(gte=place.end) if is_newest_first(order) else _millis(lt=place.start)
     return {"bool": {"must_not": [{"range": {"date": passed}}]}}
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from elasticsearch import Elasticsearch
 
-from api import seeking
+from api import seeking, ties
 from api.cursors import SortValues
 from api.orders import by
 from api.search import RecordingSearch, Search
@@ -57,6 +57,7 @@ def sought_and_sorted(monkeypatch: pytest.MonkeyPatch, search: RecordingSearch) 
         sought = await search.page(BOSS, question)
         with monkeypatch.context() as patch:
             patch.setattr(seeking, "helps", lambda *_: False)
+            patch.setattr(ties, "helps", lambda *_: False)
             everything = await search.page(BOSS, question)
         return shown(sought), shown(everything)
 
@@ -73,6 +74,7 @@ def shown(page: Any) -> tuple[int, list[SortValues], Any]:
 async def test_windows(
     search: RecordingSearch, monkeypatch: pytest.MonkeyPatch, sort: str, filters: list[Any]
 ) -> None:
+    monkeypatch.setattr(ties, "FAR", 5)
     both = sought_and_sorted(monkeypatch, search)
     facet = {"direction": {"terms": {"field": "direction"}}}
     starts = [*range(0, COUNT + 20, 149), COUNT // 2, COUNT - 16, COUNT - 15, COUNT - 1, COUNT]
