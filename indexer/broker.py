@@ -35,25 +35,29 @@ UNTRUSTED: Final = (
 
 # What is noted is what kombu notes: the message, its exchange (the default one) and its routing
 # key, under its delivery tag. A tag cannot be mistaken: within a JSON text its quotes would be
-# escaped. KEYS: queue, unacked, unacked index. ARGV: now, most messages, bytes after which no more
-# are taken, bytes of the largest message that is returned, end of a note, tag for what has none.
-# Returns tag, size and message of each; the message is empty when it is too large.
+# escaped. KEYS: unacked, unacked index, the queue's lists. ARGV: now, most messages, bytes after
+# which no more are taken, bytes of the largest message that is returned, end of a note, tag for
+# what has none. Returns tag, size and message of each; the message is empty when it is too large.
 TAKE: Final = """
-local taken, count, size = {}, 0, 0
-while count < tonumber(ARGV[2]) and size < tonumber(ARGV[3]) do
-  local message = redis.call('RPOP', KEYS[1])
-  if not message then break end
-  local tag = string.match(message, '"delivery_tag"%s*:%s*"([^"]+)"') or ARGV[6] .. count
-  redis.call('HSET', KEYS[2], tag, '[' .. message .. ARGV[5])
-  redis.call('ZADD', KEYS[3], ARGV[1], tag)
-  count, size = count + 1, size + #message
-  table.insert(taken, tag)
-  table.insert(taken, #message)
-  table.insert(taken, #message <= tonumber(ARGV[4]) and message or '')
+local taken, count, size, list = {}, 0, 0, 3
+while list <= #KEYS and count < tonumber(ARGV[2]) and size < tonumber(ARGV[3]) do
+  local message = redis.call('RPOP', KEYS[list])
+  if message then
+    local tag = string.match(message, '"delivery_tag"%s*:%s*"([^"]+)"') or ARGV[6] .. count
+    redis.call('HSET', KEYS[1], tag, '[' .. message .. ARGV[5])
+    redis.call('ZADD', KEYS[2], ARGV[1], tag)
+    count, size = count + 1, size + #message
+    table.insert(taken, tag)
+    table.insert(taken, #message)
+    table.insert(taken, #message <= tonumber(ARGV[4]) and message or '')
+  else
+    list = list + 1
+  end
 end
 return taken
 """
-# KEYS: as above. ARGV: the command that puts them in, then tag and message of each.
+# KEYS: queue, unacked, unacked index. ARGV: the command that puts them in, then tag and message of
+# each.
 PUT_BACK: Final = """
 for n = 2, #ARGV, 2 do
   if redis.call('HDEL', KEYS[2], ARGV[n]) == 1 then
@@ -84,6 +88,11 @@ def is_untrusted(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def lists_of(queue: str) -> list[str]:
+    """The lists in which Celery puts a queue's messages: one for each step of priority."""
+    return [queue, *(f"{queue}{redis.Channel.sep}{step}" for step in redis.PRIORITY_STEPS[1:])]
 
 
 def acknowledge(messages: Sequence[Message]) -> None:
@@ -193,8 +202,8 @@ class Channel(redis.Channel):  # type: ignore[misc]
 
     def _brpop_read(self, **options: Any) -> bool:
         try:
-            there = self._answer(**options)
-            taken = self._take() if there is not None and not self._closing else []
+            self._answer(**options)  # also where nothing came: with a priority it lies elsewhere
+            taken = self._take() if not self._closing else []
             if not taken:  # nothing came, another worker was faster, or we are leaving
                 raise Empty
             for tag, size, raw in taken:
@@ -214,7 +223,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
 
     def _take(self) -> list[tuple[str, int, bytes]]:
         """Tag, bytes and text of each message that there is room for."""
-        keys = (self.queue, self.unacked_key, self.unacked_index_key)
+        keys = (self.unacked_key, self.unacked_index_key, *lists_of(self.queue))
         bounds = (time(), *self.qos.room(), self.max_message_bytes)
         names = (_note_end(self.queue), f"untagged-{uuid.uuid4()}-")
         with self.conn_or_acquire() as client:

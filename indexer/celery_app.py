@@ -66,7 +66,6 @@ def make_app(redis: RedisSettings, worker: WorkerSettings | None = None) -> Cele
             "unacked_restore_interval": min(10, redis.visibility_timeout / 2),
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": 10,
-            "priority_steps": [0],
             "queue": QUEUE,
         },
         broker_connection_retry_on_startup=True,

@@ -17,6 +17,7 @@ from celery import signals
 from prometheus_client import make_wsgi_app
 
 from indexer import metrics
+from indexer.broker import lists_of
 
 BEAT_SECONDS: Final = 1.0
 MARGIN_SECONDS: Final = 60.0
@@ -72,6 +73,9 @@ def serve(port: int, *, host: str, deadline: float, redis_url: str, queue: str) 
 
 def _length(broker: redis.Redis, queue: str) -> float:
     try:
-        return float(broker.llen(queue))
+        with broker.pipeline() as pipe:
+            for name in lists_of(queue):
+                pipe.llen(name)
+            return float(sum(pipe.execute()))
     except redis.RedisError:
         return float("nan")

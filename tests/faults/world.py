@@ -16,13 +16,12 @@ from elasticsearch import ApiError, Elasticsearch, TransportError
 from elasticsearch.helpers import scan
 
 from deploy.local.servers import wait
+from indexer.broker import lists_of
 from services.indices import IndexNames
 from tests.faults.history import SPOKEN, Event, Key, Message, Outcome
 
 PROGRAM: Final = Path(sys.executable).with_name("recordings-indexer")
 QUEUE: Final = "recordings"
-# A queue is a Redis list, and one more for each of Celery's other priorities.
-PRIORITIES: Final = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 START_SECONDS: Final = 30.0
 VISIBILITY_TIMEOUT: Final = 6
 
@@ -119,7 +118,7 @@ class World:
 
     def waiting(self) -> int:
         """The messages that no worker has."""
-        return sum(int(str(self.redis.llen(QUEUE + priority))) for priority in PRIORITIES)
+        return sum(int(str(self.redis.llen(name))) for name in lists_of(QUEUE))
 
     def unacknowledged(self) -> int:
         """The messages that a worker has, or had when it died."""

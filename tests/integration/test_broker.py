@@ -8,7 +8,7 @@ import pytest
 import redis
 from celery import Celery
 
-from indexer import celery_app
+from indexer import celery_app, health
 from indexer.broker import UNREADABLE, acknowledge, give_back
 from indexer.deliveries import Deliveries
 from services.settings import RedisSettings, WorkerSettings
@@ -111,6 +111,32 @@ def test_what_is_held_is_bounded_in_number(app: Celery, broker: redis.Redis) -> 
         assert broker.hlen("unacked") == 1
         assert len(taken(app, connection, at_most=3)) == 2
         assert broker.llen(celery_app.QUEUE) == 0
+
+
+def test_priorities(app: Celery, broker: redis.Redis) -> None:
+    """They order what waits; no message is left because of one."""
+    for priority in (9, 5, 0, 1):
+        app.send_task("test", args=[[str(priority)]], priority=priority)
+    assert health._length(broker, celery_app.QUEUE) == 4
+    with app.connection_for_read() as connection:
+        messages = taken(app, connection, at_most=10)
+        assert [message.payload[0] for message in messages] == [[["0"]], [["1"]], [["5"]], [["9"]]]
+        give_back(messages)
+        assert broker.hlen("unacked") == 0
+        assert len(taken(app, connection, at_most=10)) == 4
+
+
+def test_a_message_of_the_last_priority_alone(app: Celery, broker: redis.Redis) -> None:
+    app.send_task("test", args=[["a"]], priority=9)
+    messages: list[Any] = []
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        queue = app.amqp.queues[celery_app.QUEUE](channel)
+        with connection.Consumer(queue, on_message=messages.append):
+            channel.client.connection = channel.client.connection_pool.get_connection()
+            channel._brpop_start(timeout=0.1)  # waits for the first list only
+            channel._brpop_read()
+            assert len(messages) == broker.hlen("unacked") == 1
 
 
 def test_what_is_given_back_is_as_it_was_and_behind_the_others(
