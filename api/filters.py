@@ -13,7 +13,7 @@ from services.schema import NOTES, SIDES
 def compile_filters(asked: ListParameters) -> list[Clause]:
     """The clauses that must all hold beside those of the words.
 
-    Who may see what is not here: see `api.search`.
+    Who may see what is not here: see `api.wire`.
     """
     clauses: list[Clause] = []
     if asked.sentiment:

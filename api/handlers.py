@@ -19,8 +19,9 @@ from api.highlights import highlight_request, text_fields
 from api.orders import order_of
 from api.parameters import ListParameters
 from api.presenter import present, present_page
-from api.search import Page, RecordingSearch, Search
+from api.search import RecordingSearch
 from api.values import Limits
+from api.wire import Page, Search
 from services.acl import Principal, may_ask_for
 from services.errors import CallerError
 from services.es_client import TooManyClausesError

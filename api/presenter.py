@@ -7,7 +7,7 @@ from api.facets import facets_of
 from api.highlights import matches
 from api.models import Party, Recording, RecordingList, Video
 from api.parameters import ListParameters
-from api.search import Hit, Page
+from api.wire import Hit, Page
 
 _UNKNOWN_PARTY: Party = {"fullName": None, "phoneNumber": None}
 

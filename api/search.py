@@ -1,14 +1,12 @@
-"""The only caller of Elasticsearch on this side, and the one place where the access rule goes on.
-
-`visible_to(principal)` stands round every search: no filter can widen it.
+"""The only caller of Elasticsearch on this side: how one page is come by.
 
 Pages are windows (`from` and `size`) of one sorted search, up to 100,000 deep: the index allows it
-(`max_result_window`). By date, windows after the first are fetched without their ties (`api.ties`)
-and far ones are sought (`api.seeking`). In other orders a window of
-100,000 costs Elasticsearch one pass over what was found and a queue of that many entries of two
-sort values, some 25 MB for the moment. Going there in steps of `search_after` would be ten such
-passes, and send 100,000 sort values to this side to be thrown away. So the memory is bounded by how
-many deep searches run at once, and that is what `api.protection` bounds.
+(`max_result_window`). By date, later pages are fetched without looking up ids for their ties
+(`api.ties`), and far ones are sought (`api.seeking`). In other orders a window of 100,000 costs
+Elasticsearch one pass over what was found and a queue of that many entries of two sort values, some
+25 MB for the moment. Going there in steps of `search_after` would be ten such passes, and send
+100,000 sort values to this side to be thrown away. So the memory is bounded by how many deep
+searches run at once, and that is what `api.protection` bounds.
 """
 
 import asyncio
@@ -17,85 +15,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from api import seeking, ties
+from api import seeking, ties, wire
 from api.backend import Backend
-from api.cursors import SortValues
-from api.orders import Order, by, is_scored
-from api.parameters import NEWEST_FIRST
 from api.protection import DEEP_AT_ONCE, DEEP_WINDOW, Gate
-from api.query.compiler import Clause
 from api.seeking import Stretch
-from services.acl import Principal, group_documents, visible_to
-from services.documents import DISPLAY_FIELDS
+from api.wire import WHOLE, Page, Search
+from services.acl import Principal, group_documents
 from services.errors import BackendError
 from services.indices import IndexNames
 
 MAX_ID_CHARACTERS: Final = 256
 READY_SECONDS: Final = 2.0
-# Of an answer of Elasticsearch, what is read.
-_NEEDED: Final = (
-    "timed_out,_shards.failed,hits.total.value,"
-    "hits.hits._source,hits.hits.sort,hits.hits.highlight,aggregations"
-)
-_WHOLE: Final = "allow_partial_search_results=false"
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What to look for and what to bring back, in the terms of Elasticsearch.
-
-    `words` are the clauses that a score comes from, where the order needs one. `extra_fields` are
-    fetched beside those of an answer.
-    """
-
-    size: int
-    start: int = 0
-    filters: list[Clause] = field(default_factory=list)
-    words: list[Clause] = field(default_factory=list)
-    order: Order = field(default_factory=lambda: by(NEWEST_FIRST))
-    after: SortValues | None = None
-    aggregations: dict[str, Any] = field(default_factory=dict)
-    highlight: dict[str, Any] = field(default_factory=dict)
-    extra_fields: tuple[str, ...] = ()
-
-    @property
-    def end(self) -> int:
-        """The rank after the window's last."""
-        return self.start + self.size
-
-    def counting(self, aggregations: dict[str, Any]) -> "Search":
-        """The same without a page: what was found is counted."""
-        return replace(self, size=0, start=0, after=None, aggregations=aggregations, highlight={})
-
-    def with_neighbours(self) -> "Search":
-        """The same by the first sort value alone, with one document more on each side."""
-        return replace(self, order=self.order[:1], start=self.start - 1, size=self.size + 2)
-
-    def only(self, clause: Clause) -> "Search":
-        """The same with one filter more."""
-        return replace(self, filters=[*self.filters, clause])
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One document: the fields that were fetched, its sort values, and its marked texts."""
-
-    source: Mapping[str, Any]
-    sort: SortValues
-    highlight: Mapping[str, list[str]]
-
-    def with_id_in_sort(self) -> "Hit":
-        """As if it had been sorted by the recording id too."""
-        return replace(self, sort=[*self.sort, self.source["recordingId"]])
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The exact total, one page of documents, and what was aggregated over all."""
-
-    total: int
-    hits: list[Hit]
-    aggregations: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -179,16 +109,9 @@ class RecordingSearch:
 
     async def _page(self, principal: Principal, search: Search) -> Page:
         async with self._deep if search.end > DEEP_WINDOW else nullcontext(), self.gate:
-            body = search_body(principal, search, self.names, self.timeout)
-            answer = await self.backend.ask(search_path(self.names), body, self.timeout + 1)
-        if answer.get("timed_out") or answer["_shards"]["failed"]:
-            raise BackendError("Elasticsearch answered in part", retryable=True)
-        hits = answer["hits"]
-        return Page(
-            hits["total"]["value"],
-            [_hit(raw) for raw in hits.get("hits", ())],
-            answer.get("aggregations", {}),
-        )
+            body = wire.body(principal, search, self.names, self.timeout)
+            answer = await self.backend.ask(wire.path(self.names), body, self.timeout + 1)
+        return wire.page(answer)
 
     async def one(self, principal: Principal, recording_id: str) -> Mapping[str, Any] | None:
         """This recording, or None when it is not there or out of the principal's sight."""
@@ -213,39 +136,5 @@ class RecordingSearch:
 
     async def check(self) -> None:
         """Raises BackendError unless the index can be searched."""
-        path = f"/{self.names.recordings}/_search?{_WHOLE}"
+        path = f"/{self.names.recordings}/_search?{WHOLE}"
         await self.backend.ask(path, {"size": 0, "terminate_after": 1}, READY_SECONDS)
-
-
-def search_path(names: IndexNames) -> str:
-    """Where a search is sent: never answered in part, and no more of the answer than is read."""
-    return f"/{names.recordings}/_search?{_WHOLE}&filter_path={_NEEDED}"
-
-
-def search_body(
-    principal: Principal, search: Search, names: IndexNames, timeout: float
-) -> dict[str, Any]:
-    """The search as sent: the access rule outermost, words scored only where the order needs it.
-
-    `timeout` in seconds.
-    """
-    allowed = visible_to(principal, names.groups)
-    scored = search.words if is_scored(search.order) else []
-    filters = search.filters if scored else [*search.filters, *search.words]
-    body = {
-        "query": {"bool": {"filter": [*allowed, *filters], "must": scored}},
-        "sort": search.order,
-        "from": search.start,
-        "size": search.size,
-        "track_total_hits": True,
-        "_source": [*DISPLAY_FIELDS, *search.extra_fields],
-        "timeout": f"{int(timeout * 1000)}ms",
-        "search_after": search.after,
-        "aggregations": search.aggregations,
-        "highlight": search.highlight,
-    }
-    return {name: value for name, value in body.items() if value not in (None, {})}
-
-
-def _hit(raw: Mapping[str, Any]) -> Hit:
-    return Hit(raw["_source"], raw["sort"], raw.get("highlight", {}))

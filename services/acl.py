@@ -8,7 +8,7 @@ The rule, in two forms that must always agree:
 administrator, controller: every recording of their tenant. supervisor: the own recordings and those
 of the members of the groups that he or she supervises. user: the own recordings. What is not
 allowed is denied: a document without a tenant or without an owner is visible to nobody. Every
-search puts `visible_to` round everything else, at one place (`api.search`).
+search puts `visible_to` round everything else, at one place (`api.wire`).
 """
 
 from collections.abc import Collection, Mapping

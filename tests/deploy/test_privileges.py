@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from api.backend import Backend
 from api.protection import Gate
-from api.search import RecordingSearch, Search
+from api.search import RecordingSearch
+from api.wire import Search
 from indexer import admin, dead_letters
 from indexer.celery_app import StopFlag, make_app
 from indexer.cli import app as commands

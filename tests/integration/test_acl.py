@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from api.search import RecordingSearch, Search
+from api.search import RecordingSearch
+from api.wire import Search
 from services.acl import Principal, Role, can_read, may_ask_for
 from services.documents import document_id
 from services.indices import IndexNames

@@ -10,7 +10,8 @@ from elasticsearch import Elasticsearch
 from api import seeking, ties
 from api.cursors import SortValues
 from api.orders import by
-from api.search import RecordingSearch, Search
+from api.search import RecordingSearch
+from api.wire import Search
 from services.acl import Principal, Role
 from services.documents import document_id
 from services.indices import IndexNames

@@ -8,7 +8,8 @@ from elasticsearch import Elasticsearch
 
 from api import ties
 from api.orders import by
-from api.search import Page, RecordingSearch, Search
+from api.search import RecordingSearch
+from api.wire import Page, Search
 from services.acl import Principal, Role
 from services.documents import document_id
 from services.indices import IndexNames

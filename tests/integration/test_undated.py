@@ -7,7 +7,8 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from api.orders import by
-from api.search import RecordingSearch, Search
+from api.search import RecordingSearch
+from api.wire import Search
 from indexer import admin
 from services.acl import Principal, Role
 from services.documents import document_id
