@@ -37,7 +37,7 @@ def _compile_atom(atom: Word | Prefix | Phrase, places: Places) -> Clause:
     text = unicodedata.normalize("NFC", atom.text)  # as the texts are in the index
     match atom:
         case Word():
-            return _adjacent(text, schema.word_fields(places))
+            return _word(text, places)
         case Prefix():
             return _prefix(text, schema.folded_fields(places))
         case Phrase(gaps=0):
@@ -48,6 +48,14 @@ def _compile_atom(atom: Word | Prefix | Phrase, places: Places) -> Clause:
 def any_of(clauses: list[Clause]) -> Clause:
     """The clause that holds where one of these does."""
     return {"bool": {"should": clauses, "minimum_should_match": 1}}
+
+
+def _word(text: str, places: Places) -> Clause:
+    """A clause for each place: Elasticsearch keeps what a filter finds, for the next page or facet,
+    but never of a filter of more than 16 clauses (Lucene), and one for all would have 24.
+    """
+    found = [_adjacent(text, schema.word_fields((place,))) for place in places]
+    return found[0] if len(found) == 1 else {"dis_max": {"queries": found}}
 
 
 def _adjacent(text: str, fields: list[str]) -> Clause:
