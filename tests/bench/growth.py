@@ -22,6 +22,7 @@ from tests.bench.filling import Filled, fill
 from tests.bench.load import Generator, Job, generator
 from tests.bench.questions import QUANTITY, Question, mix
 from tests.bench.report import Report, spread
+from tests.bench.searching import BUSY
 from tests.bench.service import Service, serving
 from tests.bench.sizes import Size, Times
 from tests.bench.stand import Stand
@@ -48,6 +49,15 @@ class Place:
     deep: "Asked"
     memory: int = 0
 
+    def warm_up(self, load: Generator, share: float) -> None:
+        """The same as a round, but over as many connections as the section *search* has then.
+
+        One connection asks the mix in a circle that is as long as the memory of Elasticsearch's
+        filter cache (256 filters): it would be chance what is kept.
+        """
+        self.searches.warm_up(load, self.service, SECONDS * share)
+        self.deep.warm_up(load, self.service, DEEP_SECONDS * share)
+
     def round(self, load: Generator, share: float) -> None:
         """The searches, then the pages; `share` of the usual seconds."""
         self.searches.measure(load, self.service, SECONDS * share)
@@ -72,16 +82,20 @@ class Asked:
         """One after the other on one connection, again and again."""
         if not self.requests:
             return
-        job = Job(service.address, list(self.requests.values()), self.lengths, 1, seconds)
-        for name, latencies in zip(self.requests, load.run(job).latencies, strict=True):
+        outcome = load.run(self._job(service, 1, seconds))
+        for name, latencies in zip(self.requests, outcome.latencies, strict=True):
             figures = spread([1000 * one for one in latencies])
             self.p50.setdefault(name, []).append(figures["p50"])
             self.p95.setdefault(name, []).append(figures["p95"])
 
-    def forget(self) -> None:
-        """What was measured so far only warmed up."""
-        self.p50.clear()
-        self.p95.clear()
+    def warm_up(self, load: Generator, service: Service, seconds: float) -> None:
+        """On many connections; nothing is kept of it."""
+        if self.requests:
+            load.run(self._job(service, BUSY, seconds))
+
+    def _job(self, service: Service, connections: int, seconds: float) -> Job:
+        requests = list(self.requests.values())
+        return Job(service.address, requests, self.lengths, connections, seconds)
 
     def times(self) -> dict[str, Times]:
         return {name: Times(self.totals[name], self.p50[name], self.p95[name]) for name in self.p50}
@@ -122,11 +136,9 @@ def _in_turns(stand: Stand, places: Sequence[Place], load: Generator) -> None:
     task = stand.progress.add_task("searches by size", total=(1 + stand.rounds) * len(places))
     for number in range(1 + stand.rounds):
         for place in places:
-            place.round(load, share)
+            ask = place.round if number else place.warm_up
+            ask(load, share)
             stand.progress.advance(task)
-            if not number:  # the first round warms up
-                place.searches.forget()
-                place.deep.forget()
 
 
 @contextmanager

@@ -44,7 +44,9 @@ ABOUT: Final = {
         "recordings are one year of work, and three of four are the searched customer's. So what a "
         "word, a phrase, a tag or no filter at all finds grows with the size, and its exact total "
         "is counted each time; one month's recordings, and one owner's once a year is full, do not "
-        "grow. The sizes are there at once and are asked in turns.",
+        "grow. The sizes are there at once and are asked in turns, and the filter cache of "
+        "Elasticsearch is warm: what is asked for the first time takes longer, a phrase or a NOT "
+        "that finds every third of 1,000,000 recordings up to four times.",
     ),
 }
 STYLE: Final = """
