@@ -107,13 +107,19 @@ class TlsRelay:
         try:
             yield self
         finally:
-            self._loop.call_soon_threadsafe(listening.close)
-            self._loop.call_soon_threadsafe(self._close_all)
+            asyncio.run_coroutine_threadsafe(self._end(listening), self._loop).result(10)
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
+            self._loop.close()
 
     async def _listen(self) -> asyncio.Server:
         return await asyncio.start_server(self._relay, HOST, 0, ssl=self._context)
+
+    async def _end(self, listening: asyncio.Server) -> None:
+        listening.close()
+        self._close_all()
+        relays = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*relays, return_exceptions=True)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_connection(*self.target)
