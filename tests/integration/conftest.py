@@ -12,9 +12,11 @@ from pydantic import AnyHttpUrl
 from api.backend import Backend
 from api.protection import Gate
 from api.search import RecordingSearch
+from api.wire import Search
 from indexer import admin
 from indexer.celery_app import StopFlag
 from indexer.sink import Sink
+from services.acl import Principal
 from services.indices import IndexNames, Layout
 from services.settings import ElasticsearchSettings
 
@@ -65,3 +67,17 @@ async def search(elasticsearch_url: str, names: IndexNames) -> Any:
     backend = Backend.of(ElasticsearchSettings(url=AnyHttpUrl(elasticsearch_url)))
     yield RecordingSearch(backend, names, timeout=10.0, gate=Gate(16))
     backend.close()
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Search]:
+    """What Elasticsearch was asked."""
+    questions = list[Search]()
+    original = RecordingSearch._page
+
+    async def spy(self: RecordingSearch, principal: Principal, question: Search) -> Any:
+        questions.append(question)
+        return await original(self, principal, question)
+
+    monkeypatch.setattr(RecordingSearch, "_page", spy)
+    return questions

@@ -102,20 +102,6 @@ async def test_a_walk_from_the_oldest_on(
     assert len({identity for _, identity in seen}) == len(seen) == COUNT
 
 
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[Search]:
-    """What Elasticsearch was asked."""
-    questions = list[Search]()
-    original = RecordingSearch._page
-
-    async def spy(self: RecordingSearch, principal: Principal, question: Search) -> Any:
-        questions.append(question)
-        return await original(self, principal, question)
-
-    monkeypatch.setattr(RecordingSearch, "_page", spy)
-    return questions
-
-
 @pytest.mark.usefixtures("many")
 @pytest.mark.parametrize(
     ("sort", "start"), [("-date", 300), ("date", 300), ("date", 0), ("date", COUNT - 18)]

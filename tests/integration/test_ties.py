@@ -39,20 +39,6 @@ def recordings(elasticsearch: Elasticsearch, names: IndexNames) -> None:
         elasticsearch.bulk(index=names.recordings, operations=operations, refresh=True)
 
 
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[Search]:
-    """What Elasticsearch was asked."""
-    questions = list[Search]()
-    original = RecordingSearch._page
-
-    async def spy(self: RecordingSearch, principal: Principal, question: Search) -> Any:
-        questions.append(question)
-        return await original(self, principal, question)
-
-    monkeypatch.setattr(RecordingSearch, "_page", spy)
-    return questions
-
-
 def shown(page: Page) -> list[Any]:
     return [(hit.sort, hit.source) for hit in page.hits]
 
