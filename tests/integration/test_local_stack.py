@@ -235,6 +235,7 @@ def test_ctrl_c_stops_what_was_started(fresh_home: Path) -> None:
     assert process.returncode == 130, errors
     assert output == ""
     assert errors.splitlines()[-1] == "Interrupted."
+    assert "Elasticsearch answers" not in errors  # at once, not when it has started
     assert "Traceback" not in errors
     assert not left_over(fresh_home)
 
